@@ -1,0 +1,46 @@
+package registry
+
+// The bounds of everything, in one place. A violation is refused before it is
+// proposed, and checked again in Apply; at the bound and one past it there is
+// a test.
+const (
+	PoolsMax       = 1_000
+	NodesMax       = 5_000
+	MembersMax     = 5_000   // of one pool
+	MembershipsMax = 500_000 // of all pools together
+	CursorsMax     = 100_000 // of all pools together
+	ReplicasMax    = 15
+
+	NameMax    = 63   // bytes of a pool's, node's or replica's name
+	TypeMax    = 32   // bytes of a node type
+	TopicMax   = 255  // bytes of a topic or a topic prefix
+	AddressMax = 255  // bytes of a host:port
+	ReasonMax  = 255  // bytes of a reason, and of who gave it
+	RRKeyMax   = 255  // bytes of a round-robin key
+	LogIDMax   = 255  // bytes of a log id and of a log path
+	KeyMax     = 4096 // bytes of an hrw key's value
+	MetaMax    = 1024 // bytes of what a node says of itself over gossip
+
+	NodeTypesMax = 64 // types in the node_types setting
+
+	BatchAnswersMax  = 16_384 // round-robin answers of one command
+	BatchKeysMax     = 4_096  // keys of one HrwTopics
+	BatchTurnsMax    = 4_096  // turns of one RoundRobin
+	LivenessMax      = 1_024  // changes of one ReportLiveness
+	RankMax          = 64     // entries of a ranking; explain gives all
+	BodyMax          = 64 << 10
+	BatchBodyMax     = 1 << 20   // bodies of batches, forwards and layouts
+	EntryMax         = 256 << 10 // bytes of a log entry
+	DeadlineDefault  = Millis(5_000)
+	DeadlineMax      = Millis(30_000)
+	RetentionMin     = Millis(1_000)
+	RetentionMax     = Millis(10 * 365 * 24 * 3_600_000)
+	FailedRetention  = Millis(72 * 3_600_000)
+	LeftRetention    = Millis(10 * 60_000)
+	CursorRetention  = Millis(30 * 24 * 3_600_000) // of log clock since its last use
+	BootIDLen        = 16
+	ClusterIDLen     = 32
+	StoreIDLen       = 32
+	MaxNodesMax      = 1_000_000 // of a spec; more than there can be is "all"
+	RoundRobinLogKey = "Cluster::rr_log_topic"
+)

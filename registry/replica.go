@@ -1,0 +1,83 @@
+package registry
+
+// Replica is what the log knows of one replica.
+type Replica struct {
+	Name    ReplicaName
+	StoreID StoreID
+	// Addresses where it was last reached, host:port each.
+	API, Raft, Gossip string
+}
+
+// Consistency is what a read asks for.
+type Consistency uint8
+
+// The consistencies. Linearizable is the zero value: who wants less says so.
+const (
+	// Linearizable reads see every write that was acknowledged before they
+	// were asked, on any replica.
+	Linearizable Consistency = iota
+	// AtLeast reads see the state at an index the caller names, or later.
+	AtLeast
+	// Local reads see what this replica has now, without asking anyone.
+	Local
+)
+
+// ReadOptions say how fresh a read must be.
+type ReadOptions struct {
+	Consistency Consistency
+	// AtLeastIndex is a lower bound for every consistency; 0 is none.
+	AtLeastIndex Index
+}
+
+// Position is a place in the log: an index and the term of the entry there.
+type Position struct {
+	Index Index
+	Term  Term
+}
+
+// ReadInfo says what a read was answered from.
+type ReadInfo struct {
+	Position
+	// Age is how long ago, in ms, this replica last knew itself up to date;
+	// only Local reads have it.
+	Age Millis
+}
+
+// Greeting is what replicas tell each other, and Status tells people.
+type Greeting struct {
+	Replica
+	ClusterID ClusterID
+	// Empty says that its store has never held anything: no founding, no vote.
+	Empty bool
+	// Roster is who belongs to the cluster as this replica knows it, by name
+	// and store id: committed, or chosen for a founding under way.
+	Roster []Replica
+	// Role is leader, follower, candidate, or waiting before Raft has started.
+	Role           string
+	Voter          bool
+	Term           Term
+	Leader         ReplicaName
+	Applied        Index
+	Committed      Index
+	Version        string
+	GossipMembers  int // alive in its gossip view
+	Ready          bool
+	NotReadyReason string
+}
+
+// Admission is what a node that joins is told.
+type Admission struct {
+	ClusterID ClusterID
+	// Seeds are the gossip addresses of the replicas.
+	Seeds []string
+	// Servers are the API addresses of the replicas.
+	Servers []string
+}
+
+// ClusterStatus is what a replica knows of all of them.
+type ClusterStatus struct {
+	Leader   ReplicaName // empty when there is none
+	Term     Term
+	Replicas []Greeting // sorted by name; Role "unreachable" for who did not answer
+	Warnings []string
+}
