@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // What a text of each type has to look like, for errors.
@@ -109,7 +110,7 @@ func parseFloat(typ, value string) (Key, error) {
 		key, form = Interval, formInterval
 	}
 	f, err := strconv.ParseFloat(value, 64)
-	if err != nil {
+	if err != nil || strings.ContainsAny(value, "xX_") { // Go's syntax, not Zeek's
 		return Key{}, refuse(typ, value, form)
 	}
 	return key(f)
