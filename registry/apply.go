@@ -1,0 +1,288 @@
+package registry
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Apply changes the state by one committed command. A command that is refused
+// changes nothing but the log clock.
+func (s *State) Apply(at Stamp, cmd Command) (Result, error) {
+	s.clock = max(s.clock, at.Clock)
+	if err := Check(cmd); err != nil {
+		return Result{}, err
+	}
+	switch c := cmd.(type) {
+	case TermStart:
+		return Result{}, nil
+	case RoundRobin:
+		return s.roundRobin(c), nil
+	case SetCursor:
+		return s.setCursor(c)
+	case DeleteCursor:
+		return s.deleteCursor(c)
+	}
+	at.Clock = s.clock
+	d := draft{State: *s, was: s, at: at}
+	res, err := d.apply(cmd)
+	if err != nil || !res.Changed {
+		return Result{Skipped: res.Skipped}, err
+	}
+	d.settleCursors()
+	*s = d.State
+	return res, nil
+}
+
+// draft is the state as a command would leave it. It shares with the state
+// before everything that the command leaves alone.
+type draft struct {
+	State
+	was *State
+	at  Stamp
+	// whole are the node types whose pools get Zeek's whole function.
+	whole []NodeType
+	moves []Move
+}
+
+func (d *draft) apply(cmd Command) (Result, error) {
+	changed, skipped, err := d.change(cmd)
+	if err == nil && changed {
+		err = d.settle()
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Changed: changed, Moves: d.moves, Skipped: skipped}, nil
+}
+
+// change does what the command says; settle then draws the consequences.
+func (d *draft) change(cmd Command) (changed bool, skipped int, err error) {
+	switch c := cmd.(type) {
+	case FoundCluster:
+		changed, err = d.foundCluster(c)
+	case SetReplica:
+		changed, err = d.setReplica(c)
+	case RegisterPool:
+		changed, err = d.registerPool(c)
+	case UnregisterPool:
+		changed, err = d.unregisterPool(c)
+	case RebalancePools:
+		changed = d.rebalance()
+	case SetSettings:
+		changed, err = d.setSettings(c)
+	case JoinNode:
+		changed, err = d.joinNode(c)
+	case LeaveNode:
+		changed, err = d.leaveNode(c)
+	case AddNode:
+		changed, err = d.addNode(c)
+	case DrainNode:
+		changed, err = d.drainNode(c)
+	case ForgetNode:
+		changed, err = d.forgetNode(c)
+	case ReportLiveness:
+		changed, skipped = d.reportLiveness(c)
+	default:
+		err = Errorf(Internal, "command %T passed Check and has no meaning: this is a bug", cmd)
+	}
+	return changed, skipped, err
+}
+
+// settle makes the pools follow the layout, the specs and the settings:
+// members, eligibility, bounds, and last the epochs.
+func (d *draft) settle() error {
+	diff := diffNodes(d.was.nodes, d.nodes)
+	d.assign(diff)
+	d.refresh(diff.flipped)
+	if err := d.bounds(); err != nil {
+		return err
+	}
+	d.stampEpochs()
+	d.listMoves()
+	return nil
+}
+
+// nodesDiff is how one layout differs from another.
+type nodesDiff struct {
+	added, removed []*Node // sorted by name
+	flipped        map[NodeName]bool
+}
+
+// diffNodes compares records by identity, for they are never changed in place.
+func diffNodes(was, now []*Node) nodesDiff {
+	diff := nodesDiff{flipped: make(map[NodeName]bool)}
+	for i, j := 0, 0; i < len(was) || j < len(now); {
+		switch {
+		case i < len(was) && j < len(now) && was[i].Name == now[j].Name:
+			if was[i].Eligible() != now[j].Eligible() {
+				diff.flipped[now[j].Name] = now[j].Eligible()
+			}
+			i, j = i+1, j+1
+		case j == len(now) || i < len(was) && was[i].Name < now[j].Name:
+			diff.removed = append(diff.removed, was[i])
+			i++
+		default:
+			diff.added = append(diff.added, now[j])
+			j++
+		}
+	}
+	return diff
+}
+
+// refresh takes over the eligibility of nodes in which it changed.
+func (d *draft) refresh(flipped map[NodeName]bool) {
+	if len(flipped) == 0 {
+		return
+	}
+	for i, p := range d.pools {
+		var members []member
+		for at := range p.members {
+			eligible, ok := flipped[p.members[at].name]
+			if !ok || eligible == p.members[at].eligible {
+				continue
+			}
+			if members == nil {
+				members = slices.Clone(p.members)
+			}
+			members[at].eligible = eligible
+		}
+		if members != nil {
+			d.putPool(i, p.seat(members))
+		}
+	}
+}
+
+// putPool replaces the pool at an index of d.pools; the slice that the state
+// before holds stays as it is.
+func (d *draft) putPool(i int, p *pool) {
+	d.ownPools()
+	d.pools[i] = p
+}
+
+func (d *draft) ownPools() {
+	if len(d.pools) > 0 && len(d.was.pools) > 0 && &d.pools[0] == &d.was.pools[0] {
+		d.pools = slices.Clone(d.pools)
+	}
+}
+
+// putNode replaces the record of its name, or adds it.
+func (d *draft) putNode(n *Node) {
+	d.ownNodes()
+	if i, ok := d.findNode(n.Name); ok {
+		d.nodes[i] = n
+	} else {
+		d.nodes = slices.Insert(d.nodes, i, n)
+	}
+}
+
+func (d *draft) ownNodes() {
+	if len(d.nodes) > 0 && len(d.was.nodes) > 0 && &d.nodes[0] == &d.was.nodes[0] {
+		d.nodes = slices.Clone(d.nodes)
+	}
+}
+
+// bounds refuses what would be more than all pools together may hold.
+func (s *State) bounds() error {
+	sum := 0
+	for _, p := range s.pools {
+		sum += len(p.members)
+		if len(p.members) > MembersMax {
+			return Errorf(Limit, "pool %q would have %d members, at most %d are allowed: set max_nodes", p.spec.Name, len(p.members), MembersMax)
+		}
+	}
+	if sum > MembershipsMax {
+		return Errorf(Limit, "pools would have %d members in all, at most %d are allowed: give pools a max_nodes, or remove some", sum, MembershipsMax)
+	}
+	return nil
+}
+
+// stampEpochs gives the entry's index to every pool that users see changed.
+func (d *draft) stampEpochs() {
+	shown := d.settings.Show(d.settings.NodeTopicPrefix+"/") == d.was.settings.Show(d.was.settings.NodeTopicPrefix+"/")
+	for i, p := range d.pools {
+		q, err := d.was.pool(p.spec.Name)
+		if err == nil && p.sameAs(q) && (shown || len(p.members) == 0) &&
+			d.settings.Show(p.spec.Topic) == d.was.settings.Show(q.spec.Topic) {
+			continue
+		}
+		changed := *p
+		changed.epoch = Epoch(d.at.Index)
+		d.putPool(i, &changed)
+	}
+}
+
+// sameAs compares all but the epoch.
+func (p *pool) sameAs(q *pool) bool {
+	return p == q || p.spec.equal(q.spec) && slices.Equal(p.members, q.members)
+}
+
+// listMoves says, in the order of the assignment, whose members changed.
+func (d *draft) listMoves() {
+	for _, p := range slices.SortedFunc(slices.Values(d.pools), byTopic) {
+		var before []member
+		if q, err := d.was.pool(p.spec.Name); err == nil {
+			if q == p {
+				continue
+			}
+			before = q.members
+		}
+		if !sameNames(before, p.members) {
+			d.moves = append(d.moves, moveOf(p.spec.Name, before, p.members))
+		}
+	}
+}
+
+func moveOf(name PoolName, before, after []member) Move {
+	return Move{Pool: name, Before: (&pool{members: before}).names(), After: (&pool{members: after}).names()}
+}
+
+func sameNames(a, b []member) bool {
+	return slices.EqualFunc(a, b, func(a, b member) bool { return a.name == b.name })
+}
+
+// settleCursors makes the cursors follow the pools, once nothing can be
+// refused any more.
+func (d *draft) settleCursors() {
+	for _, q := range d.was.pools {
+		p, err := d.pool(q.spec.Name)
+		switch {
+		case err != nil:
+			d.cursors.removePool(q.spec.Name)
+		case p != q && !sameNames(q.members, p.members):
+			d.cursors.remap(q.spec.Name, q.members, p.members)
+		}
+	}
+}
+
+func (d *draft) foundCluster(c FoundCluster) (bool, error) {
+	if d.cluster == c.ClusterID {
+		return false, nil
+	}
+	if d.cluster != "" {
+		return false, Errorf(Conflict, "cluster %s is founded already: it does not become %s", d.cluster, c.ClusterID)
+	}
+	d.cluster = c.ClusterID
+	d.replicas = slices.SortedFunc(slices.Values(c.Replicas), func(a, b Replica) int { return cmp.Compare(a.Name, b.Name) })
+	return true, nil
+}
+
+func (d *draft) setReplica(c SetReplica) (bool, error) {
+	i, known := d.findReplica(c.Replica.Name)
+	if !known && len(d.replicas) >= ReplicasMax {
+		return false, Errorf(Limit, "replica %q would be one more than the %d allowed: remove one first", c.Replica.Name, ReplicasMax)
+	}
+	if known && d.replicas[i] == c.Replica {
+		return false, nil
+	}
+	if known && d.replicas[i].StoreID != c.Replica.StoreID {
+		return false, Errorf(Conflict, "replica %q has store %s, not %s: its data directory was lost or swapped; remove the replica and add it anew",
+			c.Replica.Name, d.replicas[i].StoreID, c.Replica.StoreID)
+	}
+	d.replicas = slices.Clone(d.replicas)
+	if known {
+		d.replicas[i] = c.Replica
+	} else {
+		d.replicas = slices.Insert(d.replicas, i, c.Replica)
+	}
+	return true, nil
+}

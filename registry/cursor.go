@@ -1,0 +1,234 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+)
+
+// cursorTable holds the cursors of all pools. Alone in a state it is changed
+// in place, for a turn must be cheap; so it is only changed once a command can
+// no longer be refused.
+type cursorTable struct {
+	of map[PoolName]map[string]cursor
+	// count is how many there are in all.
+	count *int
+}
+
+// cursor is one key's place in a pool's rotation.
+type cursor struct {
+	// next is the index of the member that is next; 0 in an empty pool.
+	next int
+	// used is the log clock when it last gave an answer or was set.
+	used Millis
+}
+
+func newCursorTable() cursorTable {
+	return cursorTable{of: make(map[PoolName]map[string]cursor), count: new(int)}
+}
+
+func (t cursorTable) get(p PoolName, key string) (cursor, bool) {
+	c, ok := t.of[p][key]
+	return c, ok
+}
+
+func (t cursorTable) set(p PoolName, key string, c cursor) {
+	keys := t.of[p]
+	if keys == nil {
+		keys = make(map[string]cursor)
+		t.of[p] = keys
+	}
+	if _, ok := keys[key]; !ok {
+		*t.count++
+	}
+	keys[key] = c
+}
+
+func (t cursorTable) remove(p PoolName, key string) {
+	if _, ok := t.of[p][key]; ok {
+		delete(t.of[p], key)
+		*t.count--
+	}
+}
+
+func (t cursorTable) removePool(p PoolName) {
+	*t.count -= len(t.of[p])
+	delete(t.of, p)
+}
+
+// remap keeps each cursor of a pool on the node it pointed at or, if that one
+// left, on the next in the old order, going round, that is still there.
+func (t cursorTable) remap(p PoolName, before, after []member) {
+	keys := t.of[p]
+	if len(keys) == 0 {
+		return
+	}
+	moved := remapping(before, after)
+	for key, c := range keys { // any order
+		if c.next < len(moved) {
+			c.next = moved[c.next]
+		} else {
+			c.next = 0
+		}
+		keys[key] = c
+	}
+}
+
+// remapping gives, for each index before, the index after of the first member
+// from there on, going round, that is still there; 0 if none is.
+func remapping(before, after []member) []int {
+	place := make(map[NodeName]int, len(after))
+	for i := range after {
+		place[after[i].name] = i
+	}
+	moved := make([]int, len(before))
+	next := 0
+	for lap := range 2 { // The first lap finds what the last indices wrap to.
+		for i := len(before) - 1; i >= 0; i-- {
+			if at, ok := place[before[i].name]; ok {
+				next = at
+			}
+			if lap == 1 {
+				moved[i] = next
+			}
+		}
+	}
+	return moved
+}
+
+// Cursors lists a pool's cursors, sorted by key.
+func (s *State) Cursors(name PoolName) ([]Cursor, error) {
+	p, err := s.pool(name)
+	if err != nil {
+		return nil, err
+	}
+	keys := s.cursors.of[name]
+	list := make([]Cursor, 0, len(keys))
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		c := Cursor{Key: key, Next: keys[key].next}
+		if c.Next < len(p.members) {
+			c.Node = p.members[c.Next].name
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// noRoom refuses a new cursor when there are CursorsMax.
+func (t cursorTable) noRoom(p PoolName, key string) *Error {
+	if *t.count < CursorsMax {
+		return nil
+	}
+	return Errorf(Limit, "cursor %q of pool %q would be one more than the %d that all pools may have: delete unused ones",
+		clip(key), p, CursorsMax)
+}
+
+func (s *State) setCursor(cmd SetCursor) (Result, error) {
+	p, err := s.pool(cmd.Pool)
+	if err != nil {
+		return Result{}, err
+	}
+	if cmd.Next >= len(p.members) {
+		return Result{}, Errorf(Conflict, "cursor %q of pool %q cannot point at %d: the pool has %d members, counted from 0",
+			clip(cmd.Key), cmd.Pool, cmd.Next, len(p.members))
+	}
+	c, known := s.cursors.get(cmd.Pool, cmd.Key)
+	if known && c.next == cmd.Next {
+		return Result{}, nil
+	}
+	if !known {
+		if err := s.cursors.noRoom(cmd.Pool, cmd.Key); err != nil {
+			return Result{}, err
+		}
+	}
+	s.cursors.set(cmd.Pool, cmd.Key, cursor{next: cmd.Next, used: s.clock})
+	return Result{Changed: true}, nil
+}
+
+func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
+	if _, err := s.pool(cmd.Pool); err != nil {
+		return Result{}, err
+	}
+	if _, known := s.cursors.get(cmd.Pool, cmd.Key); !known {
+		return Result{}, Errorf(NotFound, "cursor %q of pool %q does not exist: it stands at 0 until it is first used",
+			clip(cmd.Key), cmd.Pool)
+	}
+	s.cursors.remove(cmd.Pool, cmd.Key)
+	return Result{Changed: true}, nil
+}
+
+func (s *State) roundRobin(cmd RoundRobin) Result {
+	res := Result{Turns: make([]TurnResult, len(cmd.Turns))}
+	for i, t := range cmd.Turns {
+		res.Turns[i] = s.turn(t)
+		if len(res.Turns[i].Answers) > 0 && res.Turns[i].Answers[0].Node != "" {
+			res.Changed = true
+		}
+	}
+	return res
+}
+
+func (s *State) turn(t Turn) TurnResult {
+	if t.LogID != "" {
+		return s.logTurn(t.LogID)
+	}
+	return s.take(t.Pool, t.Key, t.Count)
+}
+
+// logTurn is Zeek's rr_log_topic.
+func (s *State) logTurn(id string) TurnResult {
+	res := TurnResult{}
+	if s.settings.EnableRoundRobinLogging {
+		res = s.take(PoolName(Logger), RoundRobinLogKey, 1)
+	} else if p, err := s.pool(PoolName(Logger)); err == nil {
+		res.Epoch = p.epoch
+	}
+	if len(res.Answers) == 0 && res.Err == nil {
+		res.Answers = []Answer{{Topic: s.settings.Show(s.settings.LogTopicPrefix + Topic(id))}}
+	}
+	return res
+}
+
+// take gives the next count answers of a cursor, each behind the one before.
+func (s *State) take(name PoolName, key string, count int) TurnResult {
+	p, err := s.pool(name)
+	if err != nil {
+		return TurnResult{Err: Errorf(CodeOf(err), "%v", err)}
+	}
+	c, known := s.cursors.get(name, key)
+	chosen := p.rotation(c.next, count)
+	if len(chosen) == 0 {
+		return TurnResult{Epoch: p.epoch, Reason: s.emptyReason(p)}
+	}
+	if !known {
+		if err := s.cursors.noRoom(name, key); err != nil {
+			return TurnResult{Epoch: p.epoch, Err: err}
+		}
+	}
+	answers := make([]Answer, count)
+	for i := range answers {
+		if i < len(chosen) {
+			answers[i] = s.answer(p.members[chosen[i]].name)
+		} else {
+			answers[i] = answers[i-len(chosen)]
+		}
+	}
+	last := chosen[(count-1)%len(chosen)]
+	s.cursors.set(name, key, cursor{next: (last + 1) % len(p.members), used: s.clock})
+	return TurnResult{Answers: answers, Epoch: p.epoch}
+}
+
+// rotation lists the eligible members' indices for one lap from start, no more
+// than most of them.
+func (p *pool) rotation(start, most int) []int {
+	var chosen []int
+	for i := range p.eligible {
+		at := (start + i) % len(p.eligible)
+		if !p.eligible[at] {
+			continue
+		}
+		if chosen = append(chosen, at); len(chosen) == most {
+			break
+		}
+	}
+	return chosen
+}

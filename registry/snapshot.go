@@ -1,0 +1,66 @@
+package registry
+
+import (
+	"maps"
+	"slices"
+)
+
+// Snapshot is the whole state as plain data, every slice sorted: what fsm
+// writes and reads.
+type Snapshot struct {
+	ClusterID ClusterID
+	Clock     Millis
+	Settings  Settings
+	Replicas  []Replica // sorted by name
+	Nodes     []Node    // sorted by name
+	Pools     []PoolSnapshot
+}
+
+// PoolSnapshot is one pool; pools are sorted by name.
+type PoolSnapshot struct {
+	Spec    Spec
+	Epoch   Epoch
+	Members []MemberSnapshot // in order
+	Cursors []CursorSnapshot // sorted by key
+}
+
+// MemberSnapshot is one member. Eligibility follows from the node's record.
+type MemberSnapshot struct {
+	Node   NodeName
+	Alias  string
+	SiteID uint32
+}
+
+// CursorSnapshot is one cursor; Used is the log clock of its last use.
+type CursorSnapshot struct {
+	Key  string
+	Next int
+	Used Millis
+}
+
+// Snapshot copies the state out.
+func (s *State) Snapshot() Snapshot {
+	snap := Snapshot{
+		ClusterID: s.cluster, Clock: s.clock, Settings: s.settings.clone(),
+		Replicas: slices.Clone(s.replicas),
+	}
+	for _, n := range s.nodes {
+		snap.Nodes = append(snap.Nodes, *n)
+	}
+	for _, p := range s.pools {
+		snap.Pools = append(snap.Pools, s.poolSnapshot(p))
+	}
+	return snap
+}
+
+func (s *State) poolSnapshot(p *pool) PoolSnapshot {
+	snap := PoolSnapshot{Spec: p.spec.clone(), Epoch: p.epoch}
+	for _, m := range p.members {
+		snap.Members = append(snap.Members, MemberSnapshot{Node: m.name, Alias: m.alias, SiteID: m.site})
+	}
+	keys := s.cursors.of[p.spec.Name]
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		snap.Cursors = append(snap.Cursors, CursorSnapshot{Key: key, Next: keys[key].next, Used: keys[key].used})
+	}
+	return snap
+}
