@@ -1,0 +1,256 @@
+package wire_test
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/wire"
+)
+
+// roundTrip fails when a field of in does not come back, or when a field of the
+// message is left unset although every field of in was set.
+func roundTrip[T any, M proto.Message](t *testing.T, in T, to func(T) M, from func(M) (T, error), unset ...protoreflect.Name) {
+	t.Helper()
+	message := to(in)
+	bytes, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoded := message.ProtoReflect().New().Interface().(M)
+	if err := proto.Unmarshal(bytes, decoded); err != nil {
+		t.Fatal(err)
+	}
+	out, err := from(decoded)
+	if err != nil || !reflect.DeepEqual(in, out) {
+		t.Errorf("%T:\n in %+v\nout %+v\nerr %v", in, in, out, err)
+	}
+	fields := message.ProtoReflect().Descriptor().Fields()
+	for i := range fields.Len() {
+		field := fields.Get(i)
+		expected := true
+		for _, name := range unset {
+			expected = expected && name != field.Name()
+		}
+		if message.ProtoReflect().Has(field) != expected {
+			t.Errorf("%T: field %s set: %v, want %v", in, field.Name(), !expected, expected)
+		}
+	}
+}
+
+func never[A, B any](f func(A) B) func(A) (B, error) {
+	return func(a A) (B, error) { return f(a), nil }
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func member() registry.MemberInfo {
+	return registry.MemberInfo{
+		Name: "worker-1", Alias: "worker-1.0", SiteID: math.MaxUint32, Topic: "zeek/cluster/node/worker-1/",
+		Alive: true, Eligible: true, State: registry.Alive,
+	}
+}
+
+func TestPoolsRoundTrip(t *testing.T) {
+	spec := registry.Spec{Name: "p", Topic: "t/p", NodeType: "worker", MaxNodes: ptr(uint32(2)), Exclusive: true, Hash: hrw.Zeek62}
+	roundTrip(t, spec, wire.ToSpec, wire.FromSpec)
+	pool := registry.PoolInfo{
+		Spec: spec, Members: []registry.MemberInfo{member()}, AliveCount: 3, EligibleCount: 2, Epoch: 1 << 60,
+		Satisfied: true, Reason: "wants 2, has 1",
+	}
+	roundTrip(t, pool, wire.ToPool, wire.FromPool, "cursors")
+}
+
+// Unset and 0 differ: all nodes of the type, and none.
+func TestMaxNodesUnsetIsNotZero(t *testing.T) {
+	for _, most := range []*uint32{nil, ptr(uint32(0))} {
+		spec, err := wire.FromSpec(wire.ToSpec(registry.Spec{Name: "p", MaxNodes: most}))
+		if err != nil || (spec.MaxNodes == nil) != (most == nil) {
+			t.Errorf("%v came back as %v (%v)", most, spec.MaxNodes, err)
+		}
+	}
+}
+
+func TestNodesRoundTrip(t *testing.T) {
+	node := registry.NodeInfo{
+		Node: registry.Node{
+			Name: "w", Type: "worker", Address: "h:1", Boot: "0123456789abcdef", State: registry.Alive, Draining: true,
+			DrainReason: "d", Static: true, Since: 7, SinceWall: 8, Reason: "r", By: "me",
+		},
+		Topic: "n/w/", NodeIDTopic: "i/w#0123456789abcdef", Pools: []registry.PoolName{"p"},
+	}
+	roundTrip(t, node, wire.ToNode, never(wire.FromNode), "eligible")
+	node.Draining = false
+	if !wire.ToNode(node).GetEligible() {
+		t.Error("a node that is alive and not draining is not shown as eligible")
+	}
+	node.Boot = ""
+	if got := wire.ToNode(node).GetNodeId(); got != "" {
+		t.Errorf("a node that was never seen has the id %q", got)
+	}
+}
+
+func TestSettingsRoundTrip(t *testing.T) {
+	settings := registry.Settings{
+		NodeTopicPrefix: "n/", NodeIDTopicPrefix: "i/", PoolTopicPrefix: "p/", LogTopicPrefix: "l/", TopicSeparator: ".",
+		ManagerIsLogger: registry.ManagerIsLoggerFalse, EnableRoundRobinLogging: true, Assignment: registry.AssignZeek,
+		NodeTypes: []registry.NodeType{"worker", "x"}, FailedRetention: 1, LeftRetention: 2,
+	}
+	roundTrip(t, settings, wire.ToSettings, wire.FromSettings)
+}
+
+func TestAnEmptyChangeChangesNothing(t *testing.T) {
+	change, err := wire.FromSettingsChange(&rotav1.Settings{})
+	if err != nil || !reflect.DeepEqual(change, registry.SettingsChange{}) {
+		t.Errorf("got %+v (%v), want no change", change, err)
+	}
+	change, err = wire.FromSettingsChange(&rotav1.Settings{NodeTypes: &rotav1.NodeTypes{}})
+	if err != nil || change.NodeTypes == nil || len(*change.NodeTypes) != 0 {
+		t.Errorf("got %+v (%v), want the empty list of types, which is any", change, err)
+	}
+}
+
+func TestGreetingsRoundTrip(t *testing.T) {
+	id := strings.Repeat("0a", 16)
+	replica := registry.Replica{Name: "r1", StoreID: registry.StoreID(id), API: "a:1", Raft: "a:2", Gossip: "a:3"}
+	greeting := registry.Greeting{
+		Replica: replica, ClusterID: registry.ClusterID(id), Empty: true, Roster: []registry.Replica{replica, replica},
+		Role: "leader", Voter: true, Term: 3, Leader: "r1", Applied: 4, Committed: 5, Version: "v", GossipMembers: 6,
+		Ready: true, NotReadyReason: "because",
+	}
+	roundTrip(t, greeting, wire.ToGreeting, wire.FromGreeting)
+	young := registry.Greeting{Replica: registry.Replica{Name: "r2"}, Role: "waiting"}
+	if got, err := wire.FromGreeting(wire.ToGreeting(young)); err != nil || !reflect.DeepEqual(got, young) {
+		t.Errorf("a replica that has no ids yet: got %+v (%v)", got, err)
+	}
+}
+
+func TestGreetingsAreRefused(t *testing.T) {
+	roster := func(n int) []registry.Replica { return make([]registry.Replica, n) }
+	if _, err := wire.FromGreeting(wire.ToGreeting(registry.Greeting{Roster: roster(registry.ReplicasMax)})); err != nil {
+		t.Errorf("a roster at the limit: %v", err)
+	}
+	for want, g := range map[*registry.Error]registry.Greeting{
+		registry.ErrLimit:   {Roster: roster(registry.ReplicasMax + 1)},
+		registry.ErrInvalid: {Replica: registry.Replica{Name: "no/slash"}},
+	} {
+		if _, err := wire.FromGreeting(wire.ToGreeting(g)); registry.CodeOf(err) != want.Code {
+			t.Errorf("got %v, want %s", err, want.Code)
+		}
+	}
+	if _, err := wire.FromGreeting(nil); registry.CodeOf(err) != registry.Invalid {
+		t.Errorf("no greeting at all: %v", err)
+	}
+}
+
+func TestListsRoundTrip(t *testing.T) {
+	cursors := []registry.Cursor{{Key: "k", Next: 3, Node: "w"}}
+	ranking := []registry.Ranked{{Node: "w", Topic: "t", SiteID: 1, Weight: 2, Eligible: true}}
+	moves := []registry.Move{{Pool: "p", Before: []registry.NodeName{"a"}, After: []registry.NodeName{"b", "c"}}}
+	for _, pair := range [][2]any{
+		{cursors, wire.FromCursors(wire.ToCursors(cursors))},
+		{ranking, wire.FromRanking(wire.ToRanking(ranking))},
+		{moves, wire.FromMoves(wire.ToMoves(moves))},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("in %+v\nout %+v", pair[0], pair[1])
+		}
+	}
+}
+
+func TestWordsRoundTrip(t *testing.T) {
+	for _, r := range []registry.EmptyReason{registry.NotEmpty, registry.NoMembers, registry.AllDraining, registry.NoneAlive} {
+		if got := wire.FromEmptyReason(r.String()); got != r {
+			t.Errorf("reason %q came back as %q", r, got)
+		}
+	}
+	for _, s := range []registry.NodeState{registry.Failed, registry.Alive, registry.Left} {
+		if got := wire.FromState(s.String()); got != s {
+			t.Errorf("state %s came back as %s", s, got)
+		}
+	}
+	for _, c := range []registry.Consistency{registry.Linearizable, registry.AtLeast, registry.Local} {
+		got, err := wire.FromConsistency(wire.ToConsistency(c), 9)
+		if err != nil || got != (registry.ReadOptions{Consistency: c, AtLeastIndex: 9}) {
+			t.Errorf("consistency %d came back as %+v (%v)", c, got, err)
+		}
+	}
+	if _, err := wire.FromConsistency(99, 0); registry.CodeOf(err) != registry.Invalid {
+		t.Errorf("consistency 99: %v, want invalid", err)
+	}
+}
+
+// The vectors are those of the key table in the documentation of keys.
+func TestKeysOfEveryKind(t *testing.T) {
+	for _, test := range []struct {
+		key    *rotav1.Key
+		digest uint32
+	}{
+		{&rotav1.Key{Kind: &rotav1.Key_String_{String_: "foobar"}}, 0xbf9cf968},
+		{&rotav1.Key{Kind: &rotav1.Key_Bytes{Bytes: []byte("foobar")}}, 0xbf9cf968},
+		{&rotav1.Key{Kind: &rotav1.Key_Digest{Digest: 3214735720}}, 3214735720},
+		{&rotav1.Key{Kind: &rotav1.Key_Count{Count: 42}}, 0x39e5298c},
+		{&rotav1.Key{Kind: &rotav1.Key_Int{Int: -1}}, 0xc3f7ca0f},
+		{&rotav1.Key{Kind: &rotav1.Key_Bool{Bool: true}}, 0x6c1151a5},
+		{&rotav1.Key{Kind: &rotav1.Key_Double{Double: 123}}, 0x15d2016f},
+		{&rotav1.Key{Kind: &rotav1.Key_Time{Time: 0}}, 0xc07e31c0},
+		{&rotav1.Key{Kind: &rotav1.Key_Interval{Interval: 90061}}, 0x5ebabae2},
+		{&rotav1.Key{Kind: &rotav1.Key_Enum{Enum: "Log::ID Conn::LOG"}}, 0x2d8119ef},
+		{&rotav1.Key{Kind: &rotav1.Key_Port{Port: "80/tcp"}}, 0xa80145f7},
+		{&rotav1.Key{Kind: &rotav1.Key_Addr{Addr: "10.0.0.1"}}, 0xbb67905a},
+		{&rotav1.Key{Kind: &rotav1.Key_Subnet{Subnet: "192.168.1.77/24"}}, 0xcff68ea6},
+	} {
+		key, err := wire.FromKey("key", test.key)
+		if err != nil || key.Digest(hrw.Zeek71) != test.digest {
+			t.Errorf("%v: digest %#x (%v), want %#x", test.key, key.Digest(hrw.Zeek71), err, test.digest)
+		}
+	}
+}
+
+func TestKeysAreRefused(t *testing.T) {
+	long := func(n int) *rotav1.Key {
+		return &rotav1.Key{Kind: &rotav1.Key_String_{String_: strings.Repeat("k", n)}}
+	}
+	if _, err := wire.FromKey("key", long(registry.KeyMax)); err != nil {
+		t.Errorf("a key at the limit: %v", err)
+	}
+	for _, test := range []struct {
+		key  *rotav1.Key
+		code registry.Code
+	}{
+		{nil, registry.Invalid},
+		{&rotav1.Key{}, registry.Invalid},
+		{long(registry.KeyMax + 1), registry.Limit},
+		{&rotav1.Key{Kind: &rotav1.Key_Double{Double: math.NaN()}}, registry.Invalid},
+		{&rotav1.Key{Kind: &rotav1.Key_Port{Port: "80"}}, registry.Invalid},
+		{&rotav1.Key{Kind: &rotav1.Key_Addr{Addr: strings.Repeat("x", 60_000)}}, registry.Invalid},
+	} {
+		_, err := wire.FromKey("keys[3]", test.key)
+		if registry.CodeOf(err) != test.code || !strings.HasPrefix(fmt.Sprint(err), "keys[3]: ") || len(err.Error()) > 300 {
+			t.Errorf("got %v, want %s beginning with the field, and short", err, test.code)
+		}
+	}
+}
+
+func TestClipKeepsCharactersWhole(t *testing.T) {
+	for _, s := range []string{"", "short", strings.Repeat("a", 80)} {
+		if got := wire.Clip(s); got != s {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+	for _, c := range []string{"a", "é", "漢", "🦊", "x🦊"} {
+		got := wire.Clip(strings.Repeat(c, 100))
+		if !utf8.ValidString(got) || len(got) > 80+len("…") || len(got) < 77 {
+			t.Errorf("%q has %d bytes, or half a character", got, len(got))
+		}
+	}
+}

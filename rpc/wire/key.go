@@ -1,0 +1,58 @@
+package wire
+
+import (
+	"fmt"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+)
+
+// FromKey reads an hrw key. Field is where it stands in the request, for the
+// error: "key", or "keys[3]".
+func FromKey(field string, k *rotav1.Key) (hrw.Key, error) {
+	if k.GetKind() == nil {
+		return hrw.Key{}, registry.Errorf(registry.Invalid, "%s: missing: give one of string, bytes, count, int, bool, double, time, interval, enum, port, addr, subnet, digest", field)
+	}
+	key, err := fromKind(k)
+	if err != nil {
+		return hrw.Key{}, registry.Errorf(registry.Invalid, "%s: %v", field, err)
+	}
+	if n := key.Len(); n > registry.KeyMax {
+		return hrw.Key{}, registry.Errorf(registry.Limit, "%s: it has %d bytes, at most %d are allowed: hash it yourself and give its digest", field, n, registry.KeyMax)
+	}
+	return key, nil
+}
+
+func fromKind(k *rotav1.Key) (hrw.Key, error) {
+	switch kind := k.GetKind().(type) {
+	case *rotav1.Key_String_:
+		return hrw.String(kind.String_), nil
+	case *rotav1.Key_Bytes:
+		return hrw.Bytes(kind.Bytes), nil
+	case *rotav1.Key_Count:
+		return hrw.Count(kind.Count), nil
+	case *rotav1.Key_Int:
+		return hrw.Int(kind.Int), nil
+	case *rotav1.Key_Bool:
+		return hrw.Bool(kind.Bool), nil
+	case *rotav1.Key_Digest:
+		return hrw.Digest(kind.Digest), nil
+	case *rotav1.Key_Double:
+		return hrw.Double(kind.Double)
+	case *rotav1.Key_Time:
+		return hrw.Time(kind.Time)
+	case *rotav1.Key_Interval:
+		return hrw.Interval(kind.Interval)
+	case *rotav1.Key_Enum:
+		return hrw.Enum(kind.Enum)
+	case *rotav1.Key_Port:
+		return hrw.Port(kind.Port)
+	case *rotav1.Key_Addr:
+		return hrw.Addr(kind.Addr)
+	case *rotav1.Key_Subnet:
+		return hrw.Subnet(kind.Subnet)
+	default:
+		return hrw.Key{}, fmt.Errorf("this release does not know keys of kind %T", kind)
+	}
+}

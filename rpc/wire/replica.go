@@ -1,0 +1,88 @@
+package wire
+
+import (
+	"github.com/rota-registry/rota/registry"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+)
+
+// ToGreeting puts onto the wire what replicas tell each other.
+func ToGreeting(g registry.Greeting) *rotav1.Greeting {
+	return &rotav1.Greeting{
+		Replica: toReplica(g.Replica), ClusterId: string(g.ClusterID), Empty: g.Empty, Roster: mapped(g.Roster, toReplica),
+		Role: g.Role, Voter: g.Voter, Term: uint64(g.Term), Leader: string(g.Leader),
+		AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
+		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason,
+	}
+}
+
+// FromGreeting reads what another replica tells. Names and ids in it may be
+// empty, since a replica greets before it has all of them, but are never
+// malformed. Role and reason are for people, and bounded by the body alone.
+func FromGreeting(g *rotav1.Greeting) (registry.Greeting, error) {
+	if g.GetReplica() == nil {
+		return registry.Greeting{}, registry.Errorf(registry.Invalid, "greeting.replica: missing: a replica says who it is")
+	}
+	if n := len(g.GetRoster()); n > registry.ReplicasMax {
+		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.roster: it has %d replicas, at most %d are allowed", n, registry.ReplicasMax)
+	}
+	greeting := registry.Greeting{
+		Replica: fromReplica(g.GetReplica()), ClusterID: registry.ClusterID(g.GetClusterId()), Empty: g.GetEmpty(),
+		Roster: mapped(g.GetRoster(), fromReplica),
+		Role:   g.GetRole(), Voter: g.GetVoter(), Term: registry.Term(g.GetTerm()), Leader: registry.ReplicaName(g.GetLeader()),
+		Applied: registry.Index(g.GetAppliedIndex()), Committed: registry.Index(g.GetCommitIndex()), Version: g.GetVersion(),
+		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(),
+	}
+	return greeting, checkGreeting(greeting)
+}
+
+func toReplica(r registry.Replica) *rotav1.ReplicaAddress {
+	return &rotav1.ReplicaAddress{Name: string(r.Name), StoreId: string(r.StoreID), Api: r.API, Raft: r.Raft, Gossip: r.Gossip}
+}
+
+func fromReplica(r *rotav1.ReplicaAddress) registry.Replica {
+	return registry.Replica{
+		Name: registry.ReplicaName(r.GetName()), StoreID: registry.StoreID(r.GetStoreId()),
+		API: r.GetApi(), Raft: r.GetRaft(), Gossip: r.GetGossip(),
+	}
+}
+
+func checkGreeting(g registry.Greeting) error {
+	if err := valid(g.ClusterID); err != nil {
+		return err
+	}
+	if err := valid(g.Leader); err != nil {
+		return err
+	}
+	for _, r := range append([]registry.Replica{g.Replica}, g.Roster...) {
+		if err := checkReplica(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkReplica(r registry.Replica) error {
+	if err := valid(r.Name); err != nil {
+		return err
+	}
+	if err := valid(r.StoreID); err != nil {
+		return err
+	}
+	for _, address := range []string{r.API, r.Raft, r.Gossip} {
+		if len(address) > registry.AddressMax {
+			return registry.Errorf(registry.Limit, "address %q of replica %s: it has %d bytes, at most %d are allowed", Clip(address), r.Name, len(address), registry.AddressMax)
+		}
+	}
+	return nil
+}
+
+// valid holds for what may be empty and must be right otherwise.
+func valid[T interface {
+	~string
+	Validate() error
+}](v T) error {
+	if v == "" {
+		return nil
+	}
+	return v.Validate()
+}
