@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"slices"
-
 )
 
 // seating moves as few members as it can while nodes come and go: the stable
@@ -218,4 +217,3 @@ func (g *seating) member(pool, n int) member {
 		return slices.ContainsFunc(g.lists[pool], func(m member) bool { return m.name != "" && m.site == site })
 	})
 }
-
