@@ -170,11 +170,6 @@ func serverFaults(flag string, servers []string) []error {
 	return faults
 }
 
-// deadline bounds ctx by --timeout.
-func (a *app) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, a.timeout)
-}
-
 // logger makes the log of a process that stays, on stderr.
 func (a *app) logger(name string) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{
