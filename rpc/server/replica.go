@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+// Replica is what the API needs of the replica that it belongs to. Errors carry
+// a registry.Code; a write whose fate is not known says OutcomeUnknown.
+type Replica interface {
+	// Propose commits and applies a command, wherever the leader is. An error
+	// may be the command's own, from Apply.
+	Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error)
+	// Read calls f once, with the state at a position that options allow and
+	// under the state's read lock: f must neither block nor keep the state.
+	Read(ctx context.Context, options registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error)
+	// Join admits a node: it probes a former life of that name, commits the new
+	// one and tells where gossip is.
+	Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error)
+	// Status asks all replicas how they are; those that do not answer are
+	// unreachable in it.
+	Status(ctx context.Context) registry.ClusterStatus
+	// Self says how this replica is, without asking anyone.
+	Self() registry.Greeting
+
+	// The following are asked by other replicas.
+
+	// Hello takes another replica's greeting and gives this one's.
+	Hello(ctx context.Context, from registry.Greeting) (registry.Greeting, error)
+	// CurrentTerm is refused when name is not this replica.
+	CurrentTerm(ctx context.Context, name registry.ReplicaName) (registry.Term, error)
+	// ReadIndex is refused by who is not the confirmed leader.
+	ReadIndex(ctx context.Context) (registry.Index, error)
+	// Forward commits a command as package fsm encodes it.
+	Forward(ctx context.Context, command []byte) (result []byte, at registry.Position, err error)
+	// SeesNode tells whether gossip has that life of a node in view.
+	SeesNode(ctx context.Context, name registry.NodeName, boot registry.BootID) bool
+}

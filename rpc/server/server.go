@@ -1,0 +1,170 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+)
+
+// Options are what a Server needs.
+type Options struct {
+	// Replica is whom the API speaks for. Required.
+	Replica Replica
+	// Name is that replica's name: every answer's served_by. Required.
+	Name registry.ReplicaName
+	// Logger gets handlers' panics and internal errors. Nil is none.
+	Logger hclog.Logger
+	// Metrics answers /metrics. Nil: the path does not exist.
+	Metrics http.Handler
+	// InFlightMax bounds the API requests under way; more are answered
+	// overloaded at once. 0 is 8,192.
+	InFlightMax int
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	if o.Replica == nil {
+		errs = append(errs, errors.New("server: Options.Replica is missing"))
+	}
+	if err := o.Name.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if o.InFlightMax < 0 {
+		errs = append(errs, errors.New("server: Options.InFlightMax is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Server is the API of one replica. Its owner calls Serve, at most once, and
+// Shutdown.
+type Server struct {
+	replica Replica
+	logger  hclog.Logger
+	metrics http.Handler
+	// procedures are the handlers by path, "/rota.v1.RegistryService/HrwTopic".
+	procedures map[string]http.Handler
+	errors     *connect.ErrorWriter
+	// slots has room for as many as may be in flight.
+	slots chan struct{}
+	http  *http.Server
+	// cut ends the context of every request.
+	cut context.CancelFunc
+}
+
+// New makes a server that does not listen yet.
+func New(options Options) (*Server, error) {
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	if options.Logger == nil {
+		options.Logger = hclog.NewNullLogger()
+	}
+	if options.InFlightMax == 0 {
+		options.InFlightMax = inFlightMax
+	}
+	s := &Server{
+		replica: options.Replica, logger: options.Logger, metrics: options.Metrics,
+		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax),
+	}
+	s.procedures = s.services(calls{options.Replica, string(options.Name)})
+	base, cut := context.WithCancel(context.Background())
+	s.cut = cut
+	s.http = s.newHTTP(base)
+	return s, nil
+}
+
+func (s *Server) newHTTP(base context.Context) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           s,
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytesMax,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streamsMax,
+			SendPingTimeout:      pingAfter,
+			PingTimeout:          pingTimeout,
+		},
+		BaseContext: func(net.Listener) context.Context { return base },
+		// What clients do wrong on the way is not for an operator to act on.
+		ErrorLog: s.logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+}
+
+// services builds the handlers of every method. The methods' names come from
+// the same descriptors as the handlers.
+func (s *Server) services(c calls) map[string]http.Handler {
+	options := connect.WithHandlerOptions(
+		connect.WithCodec(strictJSON{jsonNames()[0]}),
+		connect.WithCodec(strictJSON{jsonNames()[1]}),
+		connect.WithCompressMinBytes(compressBytesMin),
+		connect.WithInterceptors(&callInterceptor{s.logger}),
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyMax(spec.Procedure))}
+		}),
+	)
+	byService := make(map[string]http.Handler)
+	add := func(prefix string, handler http.Handler) { byService[prefix] = handler }
+	add(rotav1connect.NewRegistryServiceHandler(registryService{c}, options))
+	add(rotav1connect.NewNodeServiceHandler(nodeService{c}, options))
+	add(rotav1connect.NewClusterServiceHandler(clusterService{c}, options))
+	add(rotav1connect.NewReplicaServiceHandler(replicaService{c}, options))
+	procedures := make(map[string]http.Handler)
+	for _, service := range serviceDescriptors() {
+		for _, path := range methodPaths(service) {
+			procedures[path] = byService["/"+string(service.FullName())+"/"]
+		}
+	}
+	return procedures
+}
+
+// Serve answers on the listener, which it owns from now on, until Shutdown;
+// then it returns nil, while Shutdown may still wait for requests under way.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Shutdown takes no more requests and waits for those under way until ctx
+// ends; then it cuts them off, closes all connections and returns ctx's error:
+// for who was cut off, the outcome is unknown. It may be called without Serve,
+// and again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	s.cut()
+	if err == nil {
+		return nil
+	}
+	_ = s.http.Close()
+	s.awaitHandlers()
+	return err
+}
+
+// awaitHandlers takes every slot, which it can once no handler has one.
+func (s *Server) awaitHandlers() {
+	grace := time.NewTimer(shutdownGrace)
+	defer grace.Stop()
+	for range cap(s.slots) {
+		select {
+		case s.slots <- struct{}{}:
+		case <-grace.C:
+			s.logger.Warn("requests did not end when they were cut off", "waited", shutdownGrace)
+			return
+		}
+	}
+}

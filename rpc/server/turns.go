@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/registry"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/wire"
+)
+
+func (s registryService) RrTopic(ctx context.Context, r *connect.Request[rotav1.RrTopicRequest]) (*connect.Response[rotav1.RrTopicResponse], error) {
+	turn, done, err := s.turn(ctx, r.Msg.GetRequest(), registry.Turn{Pool: registry.PoolName(r.Msg.GetPool()), Key: r.Msg.GetKey(), Count: 1})
+	answer := first(turn)
+	return reply(&rotav1.RrTopicResponse{
+		Topic: answer.Topic, Node: string(answer.Node), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
+		Index: done.index, Term: done.term, ServedBy: s.servedBy,
+	}, err)
+}
+
+func (s registryService) RrTopics(ctx context.Context, r *connect.Request[rotav1.RrTopicsRequest]) (*connect.Response[rotav1.RrTopicsResponse], error) {
+	turn, done, err := s.turn(ctx, r.Msg.GetRequest(), registry.Turn{
+		Pool: registry.PoolName(r.Msg.GetPool()), Key: r.Msg.GetKey(), Count: int(r.Msg.GetCount()),
+	})
+	response := &rotav1.RrTopicsResponse{
+		Topics: make([]string, len(turn.Answers)), Nodes: make([]string, len(turn.Answers)),
+		EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
+		Index: done.index, Term: done.term, ServedBy: s.servedBy,
+	}
+	for i, answer := range turn.Answers {
+		response.Topics[i], response.Nodes[i] = answer.Topic, string(answer.Node)
+	}
+	return reply(response, err)
+}
+
+func (s registryService) RrLogTopic(ctx context.Context, r *connect.Request[rotav1.RrLogTopicRequest]) (*connect.Response[rotav1.RrLogTopicResponse], error) {
+	if r.Msg.GetLogId() == "" {
+		return nil, registry.Errorf(registry.Invalid, "log id is empty: give one like Conn::LOG")
+	}
+	if n := len(r.Msg.GetPath()); n > registry.LogIDMax {
+		return nil, registry.Errorf(registry.Invalid, "path %q has %d bytes, at most %d are allowed", wire.Clip(r.Msg.GetPath()), n, registry.LogIDMax)
+	}
+	turn, done, err := s.turn(ctx, r.Msg.GetRequest(), registry.Turn{LogID: r.Msg.GetLogId()})
+	answer := first(turn)
+	return reply(&rotav1.RrLogTopicResponse{
+		Topic: answer.Topic, Node: string(answer.Node), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
+		Index: done.index, Term: done.term, ServedBy: s.servedBy,
+	}, err)
+}
+
+// turn takes one turn of one cursor.
+func (s registryService) turn(ctx context.Context, id *rotav1.RequestId, turn registry.Turn) (registry.TurnResult, place, error) {
+	if id != nil {
+		return registry.TurnResult{}, place{}, later("request", "sessions come with another one; leave the field out, and look before you repeat a call whose outcome is unknown")
+	}
+	result, position, err := s.propose(ctx, registry.RoundRobin{Turns: []registry.Turn{turn}})
+	if err != nil {
+		return registry.TurnResult{}, place{}, err
+	}
+	if len(result.Turns) != 1 {
+		return registry.TurnResult{}, place{}, registry.Errorf(registry.Internal, "one turn at index %d was answered by %d", position.Index, len(result.Turns))
+	}
+	if failed := result.Turns[0].Err; failed != nil {
+		return registry.TurnResult{}, place{}, failed
+	}
+	return result.Turns[0], at(position), nil
+}
+
+func first(turn registry.TurnResult) registry.Answer {
+	if len(turn.Answers) == 0 {
+		return registry.Answer{}
+	}
+	return turn.Answers[0]
+}
+
+// OpenSession answers unimplemented.
+func (s registryService) OpenSession(context.Context, *connect.Request[rotav1.OpenSessionRequest]) (*connect.Response[rotav1.OpenSessionResponse], error) {
+	return nil, later("OpenSession", "call without a session, which is at most once per attempt")
+}
+
+func (s registryService) ListCursors(ctx context.Context, r *connect.Request[rotav1.ListCursorsRequest]) (*connect.Response[rotav1.ListCursorsResponse], error) {
+	pool := registry.PoolName(r.Msg.GetPool())
+	options, err := wire.FromConsistency(r.Msg.GetConsistency(), r.Msg.GetAtLeastIndex())
+	if err == nil {
+		err = pool.Validate()
+	}
+	if err != nil {
+		return nil, err
+	}
+	var cursors []registry.Cursor
+	seen, err := s.read(ctx, options, func(state *registry.State) error {
+		var err error
+		cursors, err = state.Cursors(pool)
+		return err
+	})
+	return reply(&rotav1.ListCursorsResponse{
+		Cursors: wire.ToCursors(cursors), Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age,
+	}, err)
+}
+
+func (s registryService) SetCursor(ctx context.Context, r *connect.Request[rotav1.SetCursorRequest]) (*connect.Response[rotav1.SetCursorResponse], error) {
+	_, position, err := s.propose(ctx, registry.SetCursor{
+		Pool: registry.PoolName(r.Msg.GetPool()), Key: r.Msg.GetKey(), Next: int(r.Msg.GetNext()), By: by(r.Header()),
+	})
+	done := at(position)
+	return reply(&rotav1.SetCursorResponse{Index: done.index, Term: done.term, ServedBy: s.servedBy}, err)
+}
+
+func (s registryService) DeleteCursor(ctx context.Context, r *connect.Request[rotav1.DeleteCursorRequest]) (*connect.Response[rotav1.DeleteCursorResponse], error) {
+	_, position, err := s.propose(ctx, registry.DeleteCursor{
+		Pool: registry.PoolName(r.Msg.GetPool()), Key: r.Msg.GetKey(), By: by(r.Header()),
+	})
+	done := at(position)
+	return reply(&rotav1.DeleteCursorResponse{Index: done.index, Term: done.term, ServedBy: s.servedBy}, err)
+}
