@@ -150,9 +150,14 @@ func newMember(h hrw.Hash, n *Node, used func(uint32) bool) member {
 
 // PlanRebalance says what RebalancePools would do.
 func (s *State) PlanRebalance() []Move {
-	d := draft{State: *s, was: s}
-	d.whole = d.poolTypes()
-	d.assign(nodesDiff{})
+	d := s.rebalanced()
 	d.listMoves()
 	return d.moves
+}
+
+// rebalanced drafts the state that Zeek's function would give.
+func (s *State) rebalanced() draft {
+	d := draft{State: *s, was: s, whole: s.poolTypes()}
+	d.assign(nodesDiff{})
+	return d
 }

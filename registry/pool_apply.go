@@ -75,9 +75,7 @@ func (d *draft) unregisterPool(c UnregisterPool) (bool, error) {
 // rebalance reports whether Zeek's function gives anything new; aliases count.
 func (d *draft) rebalance() bool {
 	d.whole = d.poolTypes()
-	rebalanced := draft{State: d.State, was: d.was, whole: d.whole}
-	rebalanced.assign(nodesDiff{})
-	return !slices.EqualFunc(d.pools, rebalanced.pools, (*pool).sameAs)
+	return !slices.EqualFunc(d.pools, d.was.rebalanced().pools, (*pool).sameAs)
 }
 
 // poolTypes lists the node types that have pools, sorted.

@@ -12,8 +12,10 @@ func (s *State) Warnings() []string {
 			list = append(list, fmt.Sprintf("pool %s is unsatisfied: %s", p.spec.Name, reason))
 		}
 	}
-	for _, m := range s.PlanRebalance() {
-		list = append(list, fmt.Sprintf("pool %s differs from Zeek's assignment: `rota pool rebalance --dry-run` shows what would move", m.Pool))
+	for i, p := range s.rebalanced().pools { // Aliases count: hrw goes by them.
+		if !p.sameAs(s.pools[i]) {
+			list = append(list, fmt.Sprintf("pool %s differs from Zeek's assignment: `rota pool rebalance --dry-run` shows what would move", p.spec.Name))
+		}
 	}
 	for _, p := range s.pools {
 		list = append(list, p.ties()...)

@@ -1,0 +1,182 @@
+package registry_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+)
+
+// pools shows each pool in one line: ! is a member that is not alive, ~ one
+// that is draining.
+func (s *story) pools(only []string) []string {
+	var out []string
+	for _, p := range s.state.Pools() {
+		if len(only) > 0 && !slices.Contains(only, string(p.Spec.Name)) {
+			continue
+		}
+		text := fmt.Sprintf("%s (epoch %d, %d alive, %d eligible):", p.Spec.Name, p.Epoch, p.AliveCount, p.EligibleCount)
+		for _, m := range p.Members {
+			text += " " + string(m.Name) + mark(m)
+		}
+		if !p.Satisfied {
+			text += " [" + p.Reason + "]"
+		}
+		out = append(out, text)
+	}
+	return orNone(out)
+}
+
+func mark(m registry.MemberInfo) string {
+	switch {
+	case !m.Alive:
+		return "!"
+	case !m.Eligible:
+		return "~"
+	}
+	return ""
+}
+
+func (s *story) pool(name registry.PoolName) []string {
+	p, err := s.state.Pool(name)
+	if err != nil {
+		return refused(err)
+	}
+	most := "all"
+	if p.Spec.MaxNodes != nil {
+		most = fmt.Sprint(*p.Spec.MaxNodes)
+	}
+	out := []string{fmt.Sprintf("%s: %s, %s %s nodes, exclusive %t, %s, epoch %d",
+		p.Spec.Name, p.Spec.Topic, most, p.Spec.NodeType, p.Spec.Exclusive, p.Spec.Hash, p.Epoch)}
+	for _, m := range p.Members {
+		out = append(out, fmt.Sprintf("  %s %s %d %s %s, eligible %t", m.Name, m.Alias, m.SiteID, m.Topic, m.State, m.Eligible))
+	}
+	return out
+}
+
+func (s *story) nodes() []string {
+	var out []string
+	for _, n := range s.state.Nodes() {
+		out = append(out, fmt.Sprintf("%s %s %s %v", n.Name, n.Type, n.State, n.Pools))
+	}
+	return orNone(out)
+}
+
+func (s *story) node(name registry.NodeName) []string {
+	n, err := s.state.Node(name)
+	if err != nil {
+		return refused(err)
+	}
+	short := func(b registry.BootID) string { return string(b[:min(1, len(b))]) }
+	return []string{
+		fmt.Sprintf("%s: %s at %q, life %q, replaced %q", n.Name, n.Type, n.Address, short(n.Boot), short(n.Replaced)),
+		fmt.Sprintf("  %s since %d (clock %d): %s, says %q", n.State, n.Since, n.SinceClock, n.Reason, n.By),
+		fmt.Sprintf("  draining %t %q, static %t, joined at clock %d", n.Draining, n.DrainReason, n.Static, n.Joined),
+		fmt.Sprintf("  %s %s %v", n.Topic, n.NodeIDTopic, n.Pools),
+	}
+}
+
+func (s *story) replicas() []string {
+	out := []string{"cluster " + string(s.state.ClusterID())}
+	for _, r := range s.state.Replicas() {
+		if one, ok := s.state.Replica(r.Name); !ok || one != r {
+			s.Errorf("replica %s alone is %+v, in the list %+v", r.Name, one, r)
+		}
+		out = append(out, fmt.Sprintf("%s %s %s", r.Name, r.StoreID, r.API))
+	}
+	if _, ok := s.state.Replica("nobody"); ok {
+		s.Error("there is a replica nobody")
+	}
+	return out
+}
+
+func (s *story) cursors(name registry.PoolName) []string {
+	list, err := s.state.Cursors(name)
+	if err != nil {
+		return refused(err)
+	}
+	var out []string
+	for _, c := range list {
+		out = append(out, fmt.Sprintf("%s -> %d %s", c.Key, c.Next, c.Node))
+	}
+	return orNone(out)
+}
+
+// hrw, rank and explain take a pool, a key type and a value.
+func (s *story) hrw(l line) []string {
+	pool := registry.PoolName(l.word(0))
+	key, err := hrw.ParseKey(l.word(1), l.word(2))
+	if err != nil {
+		s.Fatal(err)
+	}
+	if l.verb == "hrw" {
+		c, err := s.state.HRW(pool, key)
+		if err != nil {
+			return refused(err)
+		}
+		if c.Topic == "" {
+			return []string{fmt.Sprintf("nobody (%s), epoch %d", c.Reason, c.Epoch)}
+		}
+		return []string{fmt.Sprintf("%s, epoch %d", c.Topic, c.Epoch)}
+	}
+	list, epoch, err := s.ranking(l, pool, key)
+	if err != nil {
+		return refused(err)
+	}
+	out := []string{fmt.Sprintf("epoch %d", epoch)}
+	for _, r := range list {
+		out = append(out, fmt.Sprintf("  %s %s %d weighs %d, eligible %t", r.Node, r.Topic, r.SiteID, r.Weight, r.Eligible))
+	}
+	return out
+}
+
+func (s *story) ranking(l line, pool registry.PoolName, key hrw.Key) ([]registry.Ranked, registry.Epoch, error) {
+	if l.verb == "explain" {
+		return s.state.Explain(pool, key)
+	}
+	return s.state.Rank(pool, key, atoi(s, l.named["limit"]))
+}
+
+func (s *story) settings(l line) []string {
+	settings := s.state.Settings()
+	var out []string
+	for _, set := range settings.List() {
+		if len(l.words) == 0 || l.has(set.Name) {
+			out = append(out, set.Name+" "+set.Value)
+		}
+	}
+	return out
+}
+
+func refused(err error) []string {
+	return []string{fmt.Sprintf("refused, %s: %v", registry.CodeOf(err), err)}
+}
+
+// reconcile lets a leader look at `view=a#1,b#2` at now=, and applies what it
+// decides. Suspicion is 1000 ms; forget= starts a new leadership.
+func (s *story) reconcile(l line) []string {
+	in := registry.ReconcileInput{
+		State: s.state, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
+		Suspicion: 1000, Memory: s.memory, By: "r1",
+	}
+	if l.has("new-leader") {
+		in.Memory = nil
+	}
+	for _, life := range strings.FieldsFunc(l.named["view"], func(r rune) bool { return r == ',' }) {
+		name, digit, _ := strings.Cut(life, "#")
+		in.View = append(in.View, registry.Seen{Name: registry.NodeName(name), Boot: boot(digit)})
+	}
+	out := registry.Decide(in)
+	s.memory = out.Memory
+	text := fmt.Sprintf("%d changes, look again at %d, %d remembered", len(out.Command.Changes), out.Wake, len(out.Memory))
+	var lines []string
+	for _, c := range out.Command.Changes {
+		lines = append(lines, fmt.Sprintf("  %s#%s %s: %s", c.Name, c.Boot[:1], c.State, c.Reason))
+	}
+	if len(out.Command.Changes) > 0 {
+		lines = append(lines, s.apply(out.Command)...)
+	}
+	return append([]string{text}, lines...)
+}
