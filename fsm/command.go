@@ -1,0 +1,245 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/rota-registry/rota/registry"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// numbers of the commands in the log: append only, never reuse.
+const (
+	numTermStart      = 1
+	numFoundCluster   = 2
+	numSetReplica     = 3
+	numRegisterPool   = 4
+	numUnregisterPool = 5
+	numRebalancePools = 6
+	numRoundRobin     = 7
+	numSetCursor      = 8
+	numDeleteCursor   = 9
+	numSetSettings    = 10
+	numJoinNode       = 11
+	numLeaveNode      = 12
+	numAddNode        = 13
+	numDrainNode      = 14
+	numForgetNode     = 15
+	numReportLiveness = 16
+)
+
+// encodeCommand gives a command's number and body.
+func encodeCommand(cmd registry.Command) (number uint64, body []byte, err error) {
+	switch c := cmd.(type) {
+	case registry.TermStart:
+		return numTermStart, encode(&c, termStart), nil
+	case registry.FoundCluster:
+		return numFoundCluster, encode(&c, foundCluster), nil
+	case registry.SetReplica:
+		return numSetReplica, encode(&c, setReplica), nil
+	case registry.RegisterPool:
+		return numRegisterPool, encode(&c, registerPool), nil
+	case registry.UnregisterPool:
+		return numUnregisterPool, encode(&c, unregisterPool), nil
+	case registry.RebalancePools:
+		return numRebalancePools, encode(&c, rebalancePools), nil
+	case registry.RoundRobin:
+		return numRoundRobin, encode(&c, roundRobin), nil
+	case registry.SetCursor:
+		return numSetCursor, encode(&c, setCursor), nil
+	case registry.DeleteCursor:
+		return numDeleteCursor, encode(&c, deleteCursor), nil
+	case registry.SetSettings:
+		return numSetSettings, encode(&c, setSettings), nil
+	case registry.JoinNode:
+		return numJoinNode, encode(&c, joinNode), nil
+	case registry.LeaveNode:
+		return numLeaveNode, encode(&c, leaveNode), nil
+	case registry.AddNode:
+		return numAddNode, encode(&c, addNode), nil
+	case registry.DrainNode:
+		return numDrainNode, encode(&c, drainNode), nil
+	case registry.ForgetNode:
+		return numForgetNode, encode(&c, forgetNode), nil
+	case registry.ReportLiveness:
+		return numReportLiveness, encode(&c, reportLiveness), nil
+	}
+	return 0, nil, fmt.Errorf("command %T has no number in the log", cmd)
+}
+
+// decodeCommand is encodeCommand's inverse.
+func decodeCommand(number uint64, body []byte) (registry.Command, error) {
+	switch number {
+	case numTermStart:
+		return decoded(body, termStart)
+	case numFoundCluster:
+		return decoded(body, foundCluster)
+	case numSetReplica:
+		return decoded(body, setReplica)
+	case numRegisterPool:
+		return decoded(body, registerPool)
+	case numUnregisterPool:
+		return decoded(body, unregisterPool)
+	case numRebalancePools:
+		return decoded(body, rebalancePools)
+	case numRoundRobin:
+		return decoded(body, roundRobin)
+	case numSetCursor:
+		return decoded(body, setCursor)
+	case numDeleteCursor:
+		return decoded(body, deleteCursor)
+	case numSetSettings:
+		return decoded(body, setSettings)
+	case numJoinNode:
+		return decoded(body, joinNode)
+	case numLeaveNode:
+		return decoded(body, leaveNode)
+	case numAddNode:
+		return decoded(body, addNode)
+	case numDrainNode:
+		return decoded(body, drainNode)
+	case numForgetNode:
+		return decoded(body, forgetNode)
+	case numReportLiveness:
+		return decoded(body, reportLiveness)
+	}
+	return nil, fmt.Errorf("command number %d is unknown: written by a newer release", number)
+}
+
+func decoded[T registry.Command](body []byte, visit func(*walk, *T)) (registry.Command, error) {
+	var c T
+	if err := decode(body, &c, visit); err != nil {
+		return nil, fmt.Errorf("%T: %w", c, err)
+	}
+	return c, nil
+}
+
+func termStart(w *walk, c *registry.TermStart) { text(w, 1, &c.Leader) }
+
+func foundCluster(w *walk, c *registry.FoundCluster) {
+	text(w, 1, &c.ClusterID)
+	list(w, 2, &c.Replicas, replica)
+}
+
+func setReplica(w *walk, c *registry.SetReplica) { message(w, 1, &c.Replica, replica) }
+
+func replica(w *walk, r *registry.Replica) {
+	text(w, 1, &r.Name)
+	text(w, 2, &r.StoreID)
+	text(w, 3, &r.API)
+	text(w, 4, &r.Raft)
+	text(w, 5, &r.Gossip)
+}
+
+func registerPool(w *walk, c *registry.RegisterPool) {
+	message(w, 1, &c.Spec, spec)
+	flag(w, 2, &c.Replace)
+	flag(w, 3, &c.RequireNodes)
+	text(w, 4, &c.By)
+}
+
+func spec(w *walk, s *registry.Spec) {
+	text(w, 1, &s.Name)
+	text(w, 2, &s.Topic)
+	text(w, 3, &s.NodeType)
+	optional(w, 4, &s.MaxNodes, number[uint32])
+	flag(w, 5, &s.Exclusive)
+	number(w, 6, &s.Hash)
+}
+
+func unregisterPool(w *walk, c *registry.UnregisterPool) {
+	text(w, 1, &c.Name)
+	text(w, 2, &c.By)
+}
+
+func rebalancePools(w *walk, c *registry.RebalancePools) { text(w, 1, &c.By) }
+
+func roundRobin(w *walk, c *registry.RoundRobin) { list(w, 1, &c.Turns, turn) }
+
+func turn(w *walk, t *registry.Turn) {
+	text(w, 1, &t.Pool)
+	text(w, 2, &t.Key)
+	number(w, 3, &t.Count)
+	text(w, 4, &t.LogID)
+}
+
+func setCursor(w *walk, c *registry.SetCursor) {
+	text(w, 1, &c.Pool)
+	text(w, 2, &c.Key)
+	number(w, 3, &c.Next)
+	text(w, 4, &c.By)
+}
+
+func deleteCursor(w *walk, c *registry.DeleteCursor) {
+	text(w, 1, &c.Pool)
+	text(w, 2, &c.Key)
+	text(w, 3, &c.By)
+}
+
+func setSettings(w *walk, c *registry.SetSettings) {
+	message(w, 1, &c.Change, settingsChange)
+	text(w, 2, &c.By)
+}
+
+func settingsChange(w *walk, c *registry.SettingsChange) {
+	optional(w, 1, &c.NodeTopicPrefix, text[registry.Topic])
+	optional(w, 2, &c.NodeIDTopicPrefix, text[registry.Topic])
+	optional(w, 3, &c.PoolTopicPrefix, text[registry.Topic])
+	optional(w, 4, &c.LogTopicPrefix, text[registry.Topic])
+	optional(w, 5, &c.TopicSeparator, text[string])
+	optional(w, 6, &c.ManagerIsLogger, number[registry.ManagerIsLogger])
+	optional(w, 7, &c.EnableRoundRobinLogging, flagField)
+	optional(w, 8, &c.Assignment, number[registry.Assignment])
+	optional(w, 9, &c.NodeTypes, texts[registry.NodeType])
+	optional(w, 10, &c.FailedRetention, number[registry.Millis])
+	optional(w, 11, &c.LeftRetention, number[registry.Millis])
+}
+
+func flagField(w *walk, num protowire.Number, p *bool) { flag(w, num, p) }
+
+func joinNode(w *walk, c *registry.JoinNode) {
+	text(w, 1, &c.Name)
+	text(w, 2, &c.Type)
+	text(w, 3, &c.Address)
+	text(w, 4, &c.Boot)
+	text(w, 5, &c.Replaces)
+	text(w, 6, &c.By)
+}
+
+func leaveNode(w *walk, c *registry.LeaveNode) {
+	text(w, 1, &c.Name)
+	text(w, 2, &c.Boot)
+	text(w, 3, &c.Reason)
+}
+
+func addNode(w *walk, c *registry.AddNode) {
+	text(w, 1, &c.Name)
+	text(w, 2, &c.Type)
+	text(w, 3, &c.Address)
+	text(w, 4, &c.By)
+}
+
+func drainNode(w *walk, c *registry.DrainNode) {
+	text(w, 1, &c.Name)
+	flag(w, 2, &c.Draining)
+	text(w, 3, &c.Reason)
+	text(w, 4, &c.By)
+}
+
+func forgetNode(w *walk, c *registry.ForgetNode) {
+	text(w, 1, &c.Name)
+	text(w, 2, &c.Reason)
+	text(w, 3, &c.By)
+}
+
+func reportLiveness(w *walk, c *registry.ReportLiveness) {
+	list(w, 1, &c.Changes, liveness)
+	text(w, 2, &c.By)
+}
+
+func liveness(w *walk, l *registry.Liveness) {
+	text(w, 1, &l.Name)
+	text(w, 2, &l.Boot)
+	number(w, 3, &l.State)
+	number(w, 4, &l.Since)
+	text(w, 5, &l.Reason)
+}

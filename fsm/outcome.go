@@ -1,0 +1,65 @@
+package fsm
+
+import "github.com/rota-registry/rota/registry"
+
+// Outcome is what applying one command gave: what a proposer waits for, and
+// what a leader sends to a follower that forwarded.
+type Outcome struct {
+	Result registry.Result
+	Err    *registry.Error // the registry's own refusal
+	At     registry.Position
+}
+
+// EncodeOutcome gives an outcome's bytes.
+func EncodeOutcome(o Outcome) []byte { return appendCRC(encode(&o, outcome)) }
+
+// DecodeOutcome is EncodeOutcome's inverse.
+func DecodeOutcome(b []byte) (Outcome, error) {
+	var o Outcome
+	b, err := checkCRC(b)
+	if err != nil {
+		return o, err
+	}
+	return o, decode(b, &o, outcome)
+}
+
+func outcome(w *walk, o *Outcome) {
+	number(w, 1, &o.At.Index)
+	number(w, 2, &o.At.Term)
+	coded(w, &o.Err)
+	flag(w, 5, &o.Result.Changed)
+	list(w, 6, &o.Result.Turns, turnResult)
+	list(w, 7, &o.Result.Moves, move)
+	number(w, 8, &o.Result.Skipped)
+}
+
+// coded is an error in fields 3 and 4; no text is no error.
+func coded(w *walk, p **registry.Error) {
+	var e registry.Error
+	if *p != nil {
+		e = **p
+	}
+	number(w, 3, &e.Code)
+	text(w, 4, &e.Text)
+	if w.reading && e.Text != "" {
+		*p = &e
+	}
+}
+
+func turnResult(w *walk, t *registry.TurnResult) {
+	number(w, 1, &t.Epoch)
+	number(w, 2, &t.Reason)
+	coded(w, &t.Err)
+	list(w, 5, &t.Answers, answer)
+}
+
+func answer(w *walk, a *registry.Answer) {
+	text(w, 1, &a.Node)
+	text(w, 2, &a.Topic)
+}
+
+func move(w *walk, m *registry.Move) {
+	text(w, 1, &m.Pool)
+	texts(w, 2, &m.Before)
+	texts(w, 3, &m.After)
+}

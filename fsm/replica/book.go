@@ -1,0 +1,69 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/registry"
+)
+
+// book says where the replicas are. Hello feeds it in both directions; what
+// the log knows, and what was remembered at the last run, fills the gaps.
+type book struct {
+	mu struct {
+		sync.Mutex
+		known map[registry.ReplicaName]registry.Replica
+	}
+}
+
+func newBook(remembered []registry.Replica) *book {
+	b := &book{}
+	b.mu.known = make(map[registry.ReplicaName]registry.Replica)
+	for _, r := range remembered {
+		b.mu.known[r.Name] = r
+	}
+	return b
+}
+
+// note takes what a replica said of itself; it reports whether that is news.
+func (b *book) note(r registry.Replica) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mu.known[r.Name] == r {
+		return false
+	}
+	b.mu.known[r.Name] = r
+	return true
+}
+
+func (b *book) lookup(name registry.ReplicaName) (registry.Replica, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.mu.known[name]
+	return r, ok
+}
+
+// all gives the replicas by name.
+func (b *book) all() []registry.Replica {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := make([]registry.Replica, 0, len(b.mu.known))
+	for _, r := range b.mu.known {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b registry.Replica) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return out
+}
+
+// ServerAddr answers Raft's transport. An error makes it use the address in
+// Raft's configuration, which is where the replica was when it came in.
+func (b *book) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	r, ok := b.lookup(registry.ReplicaName(id))
+	if !ok || r.Raft == "" {
+		return "", fmt.Errorf("replica %s has not been met", id)
+	}
+	return raft.ServerAddress(r.Raft), nil
+}

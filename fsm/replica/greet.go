@@ -1,0 +1,92 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+const (
+	greetEvery     = 5 * time.Second
+	greetEveryLost = time.Second // while somebody does not answer
+)
+
+// greetOthers keeps the book right for as long as the replica runs.
+func (r *Replica) greetOthers() {
+	for {
+		every := greetEvery
+		for _, a := range r.greet(r.life.ctx, r.greetTargets()) {
+			if a.err != nil {
+				every = greetEveryLost
+			}
+		}
+		if pause(r.life.ctx, every) != nil {
+			return
+		}
+	}
+}
+
+// greetTargets gives every API address at which a replica is or was, or was
+// said to be.
+func (r *Replica) greetTargets() []string {
+	targets := slices.Clone(r.opts.Replicas)
+	for _, o := range r.replicas() {
+		targets = append(targets, o.API)
+	}
+	if g := r.members.Load(); g != nil {
+		for _, m := range g.Members() {
+			targets = append(targets, m.API)
+		}
+	}
+	targets = slices.DeleteFunc(targets, func(a string) bool { return a == "" || a == r.opts.API })
+	slices.Sort(targets)
+	return slices.Compact(targets)
+}
+
+// Hello answers another replica, and learns from it.
+func (r *Replica) Hello(_ context.Context, from registry.Greeting) (registry.Greeting, error) {
+	if from.Name == "" { // somebody who only asks
+		return r.Self(), nil
+	}
+	if err := r.note(from); err != nil {
+		return registry.Greeting{}, err
+	}
+	return r.Self(), nil
+}
+
+// note takes a greeting into the book, if it is one of this cluster's.
+func (r *Replica) note(g registry.Greeting) error {
+	if err := g.Name.Validate(); err != nil {
+		return err
+	}
+	if g.StoreID == r.store.storeID {
+		return nil // this replica itself, under another address
+	}
+	mine, known, ok := r.known(g.Name)
+	switch {
+	case mine != "" && g.ClusterID != "" && mine != g.ClusterID:
+		return registry.Errorf(registry.Conflict, "replica %s at %s belongs to cluster %s, not to %s: take it out of --replicas", g.Name, g.API, g.ClusterID, mine)
+	case g.Name == r.opts.Name && mine != "":
+		return registry.Errorf(registry.Conflict, "a second replica named %s is at %s: stop it, or give it another --name", g.Name, g.API)
+	case ok && known.StoreID != g.StoreID:
+		// It is told: the answer's roster is what makes it refuse to start.
+		return nil
+	}
+	if r.book.note(g.Replica) && g.Name != r.opts.Name {
+		r.log.Debug("replica met", "name", g.Name, "api", g.API, "raft", g.Raft, "gossip", g.Gossip)
+		r.lead.poke()
+		return r.remember(func(i *identity) { i.Book = r.book.all() })
+	}
+	return nil
+}
+
+// known gives this cluster's id and what the log has under a replica's name.
+func (r *Replica) known(name registry.ReplicaName) (id registry.ClusterID, of registry.Replica, ok bool) {
+	r.machine.View(func(s *registry.State, _ registry.Position) {
+		id = s.ClusterID()
+		of, ok = s.Replica(name)
+	})
+	return id, of, ok
+}

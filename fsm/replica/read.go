@@ -1,0 +1,216 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/registry"
+)
+
+// roundTimeout bounds one confirmation; who waits longer joins another.
+const roundTimeout = time.Second
+
+// Read calls f once, with a state that is as fresh as opts ask, under the
+// state's read lock: f must neither block nor keep the state. A deadline that
+// passes is an error, never a weaker answer.
+func (r *Replica) Read(ctx context.Context, opts registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error) {
+	index := opts.AtLeastIndex
+	if opts.Consistency == registry.Linearizable {
+		safe, err := r.readIndex(ctx)
+		if err != nil {
+			return registry.ReadInfo{}, err
+		}
+		index = max(index, safe)
+	}
+	if err := r.wait(ctx, index); err != nil {
+		return registry.ReadInfo{}, err
+	}
+	var info registry.ReadInfo
+	if opts.Consistency == registry.Local {
+		info.Age = r.age()
+	}
+	var err error
+	r.machine.View(func(s *registry.State, at registry.Position) {
+		if at.Index == 0 {
+			err = registry.Errorf(registry.Unavailable, "replica %s has applied nothing since its start: only a leader can tell it what is committed", r.opts.Name)
+			return
+		}
+		info.Position = at
+		f(s)
+	})
+	return info, err
+}
+
+// wait waits until this replica's machine has an index.
+func (r *Replica) wait(ctx context.Context, index registry.Index) error {
+	if r.machine.Wait(ctx, index) == nil {
+		return nil
+	}
+	return registry.Errorf(registry.Deadline, "replica %s has applied index %d and was asked for %d: ask again with a longer deadline, or another replica", r.opts.Name, r.machine.At().Index, index)
+}
+
+// age is how long ago this replica last heard from a leader.
+func (r *Replica) age() registry.Millis {
+	rf := r.raft.Load()
+	if rf != nil && rf.State() == raft.Leader {
+		return 0
+	}
+	last := r.opened
+	if rf != nil && rf.LastContact().After(last) {
+		last = rf.LastContact()
+	}
+	return registry.Millis(time.Since(last).Milliseconds())
+}
+
+// readIndex gives an index such that a state that has it has everything that
+// was acknowledged before the call.
+func (r *Replica) readIndex(ctx context.Context) (index registry.Index, err error) {
+	err = r.untilLeader(ctx, func(ctx context.Context) (err error) {
+		if r.leading() != 0 {
+			index, err = r.confirms.join(ctx)
+		} else {
+			index, err = r.follows.join(ctx)
+		}
+		return err
+	})
+	return index, err
+}
+
+// ReadIndex answers a follower; only the leader does.
+func (r *Replica) ReadIndex(ctx context.Context) (registry.Index, error) { return r.confirms.join(ctx) }
+
+// CurrentTerm tells this replica's term to a leader that confirms itself.
+func (r *Replica) CurrentTerm(_ context.Context, name registry.ReplicaName) (registry.Term, error) {
+	rf := r.raft.Load()
+	if name != r.opts.Name {
+		return 0, registry.Errorf(registry.Conflict, "this is replica %s, not %s", r.opts.Name, name)
+	}
+	if rf == nil {
+		return 0, registry.Errorf(registry.Unavailable, "replica %s has not started Raft", r.opts.Name)
+	}
+	return registry.Term(rf.CurrentTerm()), nil
+}
+
+// follow asks the leader for an index.
+func (r *Replica) follow(ctx context.Context) (registry.Index, error) {
+	_, api := r.leader()
+	if api == "" || api == r.opts.API {
+		return 0, r.noLeader()
+	}
+	return r.opts.Caller.ReadIndex(ctx, api)
+}
+
+// confirm gives the commit index of a leader that a majority of the voters
+// still knows no successor of. The index is taken before they are asked.
+func (r *Replica) confirm(ctx context.Context) (registry.Index, error) {
+	term := r.leading()
+	if term == 0 {
+		return 0, r.noLeader()
+	}
+	rf := r.raft.Load()
+	index := registry.Index(rf.CommitIndex())
+	electorate := voters(rf)
+	need := len(electorate)/2 + 1
+	answers := make(chan error, len(electorate))
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	for _, name := range electorate {
+		if name == r.opts.Name {
+			answers <- nil
+			continue
+		}
+		r.spawn(func() { answers <- r.askTerm(ctx, name, term) })
+	}
+	var faults []string
+	for range electorate {
+		select {
+		case err := <-answers:
+			if err != nil {
+				faults = append(faults, err.Error())
+			} else if need--; need == 0 {
+				return index, nil
+			}
+		case <-ctx.Done():
+			faults = append(faults, "time-out")
+		}
+	}
+	return 0, registry.Errorf(registry.Unavailable, "leader %s was not confirmed by a majority: %s", r.opts.Name, strings.Join(faults, "; "))
+}
+
+// askTerm is nil when a voter knows no term above ours.
+func (r *Replica) askTerm(ctx context.Context, name registry.ReplicaName, ours registry.Term) error {
+	of, ok := r.book.lookup(name)
+	if !ok {
+		return fmt.Errorf("replica %s has not been met", name)
+	}
+	term, err := r.opts.Caller.CurrentTerm(ctx, of.API, name)
+	if err != nil {
+		return fmt.Errorf("replica %s: %w", name, err)
+	}
+	if term > ours {
+		return fmt.Errorf("replica %s is in term %d, after %d", name, term, ours)
+	}
+	return nil
+}
+
+// rounds lets many callers share one answer: one round is under way, the next
+// gathers those who came since it began, because an answer is only good for
+// who asked before it was looked for.
+type rounds struct {
+	run   func(context.Context) (registry.Index, error)
+	spawn func(func())
+
+	mu      sync.Mutex
+	running bool
+	next    *round
+}
+
+type round struct {
+	done  chan struct{}
+	index registry.Index
+	err   error
+}
+
+// join waits for a round that begins after the call.
+func (rs *rounds) join(ctx context.Context) (registry.Index, error) {
+	rs.mu.Lock()
+	if rs.next == nil {
+		rs.next = &round{done: make(chan struct{})}
+	}
+	mine := rs.next
+	start := !rs.running
+	rs.running = true
+	rs.mu.Unlock()
+	if start {
+		rs.spawn(rs.loop)
+	}
+	select {
+	case <-mine.done:
+		return mine.index, mine.err
+	case <-ctx.Done():
+		return 0, registry.Errorf(registry.Unavailable, "no leader confirmed itself before the deadline")
+	}
+}
+
+// loop runs rounds until nobody waits.
+func (rs *rounds) loop() {
+	for {
+		rs.mu.Lock()
+		now := rs.next
+		rs.next = nil
+		if now == nil {
+			rs.running = false
+			rs.mu.Unlock()
+			return
+		}
+		rs.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), roundTimeout)
+		now.index, now.err = rs.run(ctx)
+		cancel()
+		close(now.done)
+	}
+}

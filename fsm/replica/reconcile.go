@@ -1,0 +1,153 @@
+package replica
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+)
+
+// reconcileEvery is how often the leader looks without having been woken; up
+// to a half is added at random.
+const reconcileEvery = 10 * time.Second
+
+// reconcile makes the log follow what gossip shows and the book says, for as
+// long as the leadership seq lasts. One goroutine, on the leader alone; it
+// compares whole states, so that being woken once too little costs one period.
+func (r *Replica) reconcile(seq uint64) {
+	began := time.Now()
+	var memory registry.Memory
+	for r.leads(seq) {
+		wake := r.foundOrMoved()
+		d := r.decide(began, memory)
+		memory = d.Memory
+		if len(d.Command.Changes) > 0 && !r.report(d.Command) {
+			wake = true
+		}
+		r.awaitWake(began, d.Wake, wake)
+	}
+}
+
+// awaitWake waits for news, for the time that Decide named, or for the period.
+func (r *Replica) awaitWake(began time.Time, at registry.Millis, soon bool) {
+	wait := reconcileEvery + rand.N(reconcileEvery/2)
+	if at > 0 {
+		wait = min(wait, max(time.Duration(at)*time.Millisecond-time.Since(began), 0)+time.Millisecond)
+	}
+	if soon {
+		wait = retryEvery
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	var changed <-chan struct{}
+	if g := r.members.Load(); g != nil {
+		changed = g.Changed()
+	}
+	select {
+	case <-t.C:
+	case <-changed:
+	case <-r.lead.woken:
+	case <-r.life.ctx.Done():
+	}
+}
+
+// decide asks the registry what the gossip view means.
+func (r *Replica) decide(began time.Time, memory registry.Memory) registry.Decision {
+	view, replicas := r.lives()
+	if replicas == 0 { // gossip has not started
+		return registry.Decision{Memory: memory}
+	}
+	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(len(view) + replicas).Milliseconds())
+	in := registry.ReconcileInput{
+		View:      view,
+		Now:       registry.Millis(time.Since(began).Milliseconds()),
+		Suspicion: suspicion,
+		Memory:    memory,
+		By:        r.opts.Name,
+	}
+	in.WarmUp = in.Now < 2*suspicion || replicas < 2 && len(voters(r.raft.Load())) > 1
+	var out registry.Decision
+	r.machine.View(func(s *registry.State, _ registry.Position) {
+		in.State = s
+		out = registry.Decide(in)
+	})
+	if warm := 2 * suspicion; in.Now < warm && (out.Wake == 0 || warm < out.Wake) {
+		out.Wake = warm
+	}
+	return out
+}
+
+// report commits what was decided.
+func (r *Replica) report(cmd registry.ReportLiveness) bool {
+	ctx, cancel := context.WithTimeout(r.life.ctx, raftIOTimeout)
+	defer cancel()
+	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
+	if err == nil && out.Err != nil {
+		err = out.Err
+	}
+	if err != nil {
+		r.log.Warn("liveness of nodes was not committed, it is looked at again", "nodes", len(cmd.Changes), "error", err)
+		return false
+	}
+	for _, c := range cmd.Changes {
+		r.log.Info("node is "+c.State.String(), "node", c.Name, "boot", c.Boot, "reason", c.Reason, "index", out.At.Index)
+	}
+	return true
+}
+
+// foundOrMoved commits the cluster's first command, and where replicas have
+// moved to. It reports whether there is more to do soon.
+func (r *Replica) foundOrMoved() (again bool) {
+	var id registry.ClusterID
+	var committed []registry.Replica
+	r.machine.View(func(s *registry.State, _ registry.Position) { id, committed = s.ClusterID(), s.Replicas() })
+	if id == "" {
+		return r.commitFounding()
+	}
+	for _, was := range committed {
+		if is, ok := r.book.lookup(was.Name); ok && is != was && is.StoreID == was.StoreID {
+			again = !r.settle(registry.SetReplica{Replica: is}) || again
+		}
+	}
+	return again
+}
+
+func (r *Replica) commitFounding() (again bool) {
+	found := registry.FoundCluster{ClusterID: registry.ClusterID(newID(registry.ClusterIDLen / 2))}
+	for _, name := range voters(r.raft.Load()) {
+		of, ok := r.book.lookup(name)
+		if !ok {
+			return true
+		}
+		found.Replicas = append(found.Replicas, of)
+	}
+	return !r.settle(found)
+}
+
+// settle commits a command of the leader's own.
+func (r *Replica) settle(cmd registry.Command) bool {
+	ctx, cancel := context.WithTimeout(r.life.ctx, raftIOTimeout)
+	defer cancel()
+	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
+	if err == nil && out.Err == nil {
+		return true
+	}
+	r.log.Debug("not committed, tried again", "error", err, "refused", out.Err)
+	return false
+}
+
+// SeesNode reports whether this replica's gossip shows a life of a node.
+func (r *Replica) SeesNode(_ context.Context, name registry.NodeName, boot registry.BootID) bool {
+	g := r.members.Load()
+	if g == nil {
+		return false
+	}
+	for _, m := range g.Members() {
+		if m.Role == gossip.Node && m.Name == string(name) && m.Boot == string(boot) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,343 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+)
+
+// Replica is one replica. Open makes it, Start lets it join the others,
+// StepDown and Close end it.
+type Replica struct {
+	opts    Options
+	log     hclog.Logger
+	opened  time.Time
+	boot    registry.BootID
+	store   *store
+	streams *streams
+	gossip  gossipPort
+	book    *book
+	machine *fsm.Machine
+
+	raft    atomic.Pointer[raft.Raft] // nil until the replica may start it
+	network atomic.Pointer[transport] // Raft's
+	members atomic.Pointer[gossip.Gossip]
+
+	lead     leadership
+	confirms *rounds // the leader's: which index may be read
+	follows  *rounds // any replica's: what the leader's confirms say
+
+	caughtUp atomic.Bool
+	stopping atomic.Bool
+	halted   sync.Once
+
+	life struct {
+		ctx  context.Context //nolint:containedctx // the replica's own lifetime, which no request's outlives
+		stop context.CancelFunc
+		wg   sync.WaitGroup
+
+		sync.Mutex
+		closed bool
+		err    error
+	}
+
+	mu struct {
+		sync.Mutex
+		waiting string // why Raft has not started, for people
+		adopted bool   // the log's word on this replica was compared with its store
+	}
+}
+
+// Open opens the store and the listeners of a replica and calls nobody. Errors
+// name the directory or the port that is wrong.
+func Open(opts Options) (*Replica, error) {
+	opts.Timings.setDefaults()
+	setDefault(&opts.GossipProfile, gossip.LAN)
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	r := &Replica{opts: opts, log: opts.Logger, opened: time.Now(), boot: registry.BootID(newID(registry.BootIDLen / 2))}
+	r.life.ctx, r.life.stop = context.WithCancel(context.Background())
+	r.mu.waiting = "it has just started"
+	r.lead.init()
+	r.machine = fsm.NewMachine(r.halt)
+	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
+	r.follows = &rounds{run: r.follow, spawn: r.spawn}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+func (r *Replica) open() (err error) {
+	if r.store, err = openStore(r.opts.DataDir, r.opts.Name, r.log, r.halt); err != nil {
+		return err
+	}
+	if r.streams, err = listenStreams(r.opts.RaftBind, r.opts.Advertise); err != nil {
+		return fmt.Errorf("raft address %s: %w", r.opts.RaftBind, err)
+	}
+	if err := r.gossip.reserve(r.opts.GossipBind, r.opts.Advertise); err != nil {
+		return fmt.Errorf("gossip address %s: %w", r.opts.GossipBind, err)
+	}
+	r.book = newBook(r.store.id.Book)
+	r.book.note(r.self())
+	return nil
+}
+
+// self is what this replica tells others of where it is.
+func (r *Replica) self() registry.Replica {
+	return registry.Replica{
+		Name:    r.opts.Name,
+		StoreID: r.store.storeID,
+		API:     r.opts.API,
+		Raft:    r.streams.Addr().String(),
+		Gossip:  r.gossip.advertise,
+	}
+}
+
+// Start lets the replica found or join its cluster, in the background.
+func (r *Replica) Start() {
+	r.spawn(func() {
+		err := r.join(r.life.ctx)
+		if err == nil {
+			err = r.startRaft()
+		}
+		if err != nil && r.life.ctx.Err() == nil {
+			r.halt(err)
+		}
+	})
+}
+
+// startRaft starts Raft and what lives from it.
+func (r *Replica) startRaft() error {
+	notify := make(chan bool, 8)
+	tr := newTransport(r.streams, r.book, quietAtStop{r.log.Named("raft-net"), &r.stopping})
+	rf, err := raft.NewRaft(r.raftConfig(notify), r.machine, r.store.logs, r.store.bolt, r.store.snapshots, tr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
+	}
+	r.network.Store(tr)
+	r.raft.Store(rf)
+	r.setWaiting("")
+	r.spawn(func() { r.lead.drain(r.life.ctx, notify) })
+	r.spawn(r.leadWhenElected)
+	r.spawn(r.greetOthers)
+	r.spawn(r.adopt)
+	return nil
+}
+
+func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
+	t := r.opts.Timings
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(r.opts.Name)
+	c.HeartbeatTimeout = t.Heartbeat
+	c.ElectionTimeout = t.Election
+	c.LeaderLeaseTimeout = t.Lease
+	c.CommitTimeout = t.Commit
+	c.SnapshotThreshold = t.SnapshotEvery
+	c.BatchApplyCh = true
+	c.NoLegacyTelemetry = true
+	c.NotifyCh = notify
+	c.Logger = quietAtStop{r.log.Named("raft"), &r.stopping}
+	return c
+}
+
+// adopt waits for the log's first word on the cluster, compares this replica's
+// store with it, and starts gossip, whose label is the cluster id.
+func (r *Replica) adopt() {
+	id, ok := r.awaitCluster(r.life.ctx)
+	if !ok {
+		return
+	}
+	if err := r.checkStore(); err != nil {
+		r.halt(err)
+		return
+	}
+	if err := r.remember(func(i *identity) { i.ClusterID = id }); err != nil {
+		r.halt(err)
+		return
+	}
+	if err := r.startGossip(id); err != nil {
+		r.halt(err)
+		return
+	}
+	r.catchUp(r.life.ctx)
+}
+
+// awaitCluster gives the cluster id once an applied command has told it.
+func (r *Replica) awaitCluster(ctx context.Context) (id registry.ClusterID, ok bool) {
+	for {
+		var at registry.Position
+		r.machine.View(func(s *registry.State, p registry.Position) { id, at = s.ClusterID(), p })
+		if id != "" {
+			return id, true
+		}
+		if r.machine.Wait(ctx, at.Index+1) != nil {
+			return "", false
+		}
+	}
+}
+
+// checkStore refuses a store that is not the one that was committed for this
+// replica's name: its directory was wiped, swapped or copied.
+func (r *Replica) checkStore() error {
+	var known registry.Replica
+	var ok bool
+	r.machine.View(func(s *registry.State, _ registry.Position) { known, ok = s.Replica(r.opts.Name) })
+	if ok && known.StoreID != r.store.storeID {
+		return wiped(r.opts.Name, known.StoreID, r.store.storeID)
+	}
+	return nil
+}
+
+func wiped(name registry.ReplicaName, want, have registry.StoreID) error {
+	return registry.Errorf(registry.Conflict, "replica %s: the cluster knows store %s under this name, and this data directory holds store %s: it was wiped or swapped, and a replica that forgot its vote must not vote; start it with its old directory, or remove it from the cluster and add it anew", name, want, have)
+}
+
+// catchUp makes the replica ready once it has seen all that was committed when
+// it came up.
+func (r *Replica) catchUp(ctx context.Context) {
+	for ctx.Err() == nil {
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		_, err := r.Read(once, registry.ReadOptions{}, func(*registry.State) {})
+		cancel()
+		if err == nil {
+			r.caughtUp.Store(true)
+			r.log.Info("replica is ready", "api", r.opts.API, "index", r.machine.At().Index)
+			return
+		}
+	}
+}
+
+// halt tells the owner, once, what makes it impossible to go on.
+func (r *Replica) halt(err error) { r.halted.Do(func() { r.opts.Halt(err) }) }
+
+// spawn runs f in a goroutine that Close waits for; not once Close has begun.
+func (r *Replica) spawn(f func()) {
+	r.life.Lock()
+	defer r.life.Unlock()
+	if !r.life.closed {
+		r.life.wg.Go(f)
+	}
+}
+
+func (r *Replica) setWaiting(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.waiting = why
+}
+
+// founding gives the roster that this replica founds a cluster with, if it does.
+func (r *Replica) founding() []registry.Replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.store.id.Founding)
+}
+
+// remember changes the identity file.
+func (r *Replica) remember(change func(*identity)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := *r.store.id
+	change(&next)
+	if err := next.write(r.opts.DataDir); err != nil {
+		return fmt.Errorf("data directory %s: %w", r.opts.DataDir, err)
+	}
+	r.store.id = &next
+	return nil
+}
+
+// StepDown makes the replica not ready and hands leadership over, so that a
+// planned stop costs the others no election time-out. It never edits the
+// configuration: a stopped replica is not a removed one.
+func (r *Replica) StepDown(ctx context.Context) {
+	r.stopping.Store(true)
+	r.lead.poke()
+	rf := r.raft.Load()
+	if rf == nil || rf.State() != raft.Leader || len(voters(rf)) < 2 {
+		return
+	}
+	// Raft's flag of a transfer under way can stay set for ever (raft #696),
+	// so the wait has a deadline of its own.
+	ctx, cancel := context.WithTimeout(ctx, 2*r.opts.Timings.Election)
+	defer cancel()
+	if err := await(ctx, rf.LeadershipTransfer()); err != nil {
+		r.log.Warn("leadership was not handed over: the others elect one when they miss this replica", "error", err)
+	}
+}
+
+// Close ends the replica: Raft, then gossip without a goodbye, and the store
+// last. It may be called more than once.
+func (r *Replica) Close() error {
+	r.life.Lock()
+	first := !r.life.closed
+	r.life.closed = true
+	r.life.Unlock()
+	if !first {
+		r.life.wg.Wait()
+		return r.life.err
+	}
+	r.stopping.Store(true)
+	r.life.stop()
+	r.life.err = errors.Join(r.closeRaft(), r.closeGossip())
+	r.life.wg.Wait()
+	if r.store != nil {
+		r.life.err = errors.Join(r.life.err, r.store.close())
+	}
+	return r.life.err
+}
+
+func (r *Replica) closeRaft() error {
+	if r.streams == nil {
+		return nil
+	}
+	rf := r.raft.Load()
+	if rf == nil {
+		return ignoreClosed(r.streams.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// Raft closes its transport when all its goroutines have ended, and one of
+	// them may be in a read: so the connections are broken first.
+	done := rf.Shutdown()
+	err := r.network.Load().Close()
+	return errors.Join(err, await(ctx, done))
+}
+
+func (r *Replica) closeGossip() error {
+	r.gossip.release()
+	if g := r.members.Load(); g != nil {
+		return g.Close()
+	}
+	return nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// await waits for a future of Raft's, which after a shutdown may never come.
+func await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,214 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	storeFile       = "raft.db"
+	snapshotsKept   = 2
+	logCacheEntries = 512
+	boltOpenTimeout = time.Second
+	boltMetricsTime = 10 * time.Second
+)
+
+// storeIDKey is where the stable store holds its own id.
+func storeIDKey() []byte { return []byte("rota/store-id") }
+
+// store is a replica's disk: log, votes, snapshots and identity.
+type store struct {
+	dir       string
+	bolt      *raftboltdb.BoltStore
+	logs      raft.LogStore
+	snapshots *raft.FileSnapshotStore
+	id        *identity // guarded by the owner's lock once it runs
+	storeID   registry.StoreID
+	existing  bool // it has held a term, an entry or a snapshot
+
+	metricsDone chan struct{}
+	metricsStop context.CancelFunc
+}
+
+// openStore opens or makes the store of that name. It refuses a directory that
+// is another replica's, in use, or not whole.
+func openStore(dir string, name registry.ReplicaName, logger hclog.Logger, halt func(error)) (*store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	s := &store{dir: dir}
+	err := s.open(name, logger, halt)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *store) open(name registry.ReplicaName, logger hclog.Logger, halt func(error)) (err error) {
+	if err := testWrite(s.dir); err != nil {
+		return err
+	}
+	if s.id, err = readIdentity(s.dir); err != nil {
+		return err
+	}
+	if s.id != nil && s.id.Name != name {
+		return registry.Errorf(registry.Conflict, "data directory %s belongs to replica %s, not to %s: give another --data-dir or --name", s.dir, s.id.Name, name)
+	}
+	if err := s.openBolt(); err != nil {
+		return err
+	}
+	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(s.dir, snapshotsKept, logger.Named("snapshot")); err != nil {
+		return fmt.Errorf("data directory %s: snapshots: %w", s.dir, err)
+	}
+	if s.existing, err = raft.HasExistingState(s.bolt, s.bolt, s.snapshots); err != nil {
+		return fmt.Errorf("data directory %s: %w", s.dir, err)
+	}
+	if err := s.identify(name); err != nil {
+		return err
+	}
+	s.storeID = s.id.StoreID
+	if s.logs, err = raft.NewLogCache(logCacheEntries, &checkedLogs{LogStore: s.bolt, halt: halt}); err != nil {
+		return err
+	}
+	s.runMetrics()
+	return nil
+}
+
+func (s *store) openBolt() (err error) {
+	path := filepath.Join(s.dir, storeFile)
+	s.bolt, err = raftboltdb.New(raftboltdb.Options{
+		Path:                    path,
+		MsgpackUseNewTimeFormat: true,
+		BoltOptions:             &bbolt.Options{Timeout: boltOpenTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return registry.Errorf(registry.Conflict, "data directory %s is in use by another process: stop that one first, or give another --data-dir", s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+	}
+	return nil
+}
+
+// identify makes the store's id when it is new, and compares the two places
+// where it stands when it is not.
+func (s *store) identify(name registry.ReplicaName) error {
+	held, err := s.bolt.Get(storeIDKey())
+	if err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error() {
+		return fmt.Errorf("store %s: %w", s.dir, err)
+	}
+	switch {
+	case s.id == nil && s.existing:
+		return registry.Errorf(registry.Conflict, "data directory %s has a log and no %s: put back a copy of that file, or remove the replica from the cluster and start it with an empty data directory", s.dir, identityFile)
+	case s.id == nil:
+		return s.newIdentity(name, registry.StoreID(held))
+	case string(held) != string(s.id.StoreID):
+		return registry.Errorf(registry.Conflict, "data directory %s: %s says store %s and %s says %q: the store was emptied or replaced, and a replica that forgot its vote must not vote; put back the store, or remove the replica from the cluster and start it with an empty data directory", s.dir, identityFile, s.id.StoreID, storeFile, held)
+	}
+	return nil
+}
+
+// newIdentity writes the store's copy first: a crash between the two writes
+// leaves an id without a file, which the next start takes up.
+func (s *store) newIdentity(name registry.ReplicaName, id registry.StoreID) error {
+	if id == "" {
+		id = registry.StoreID(newID(registry.StoreIDLen / 2))
+		if err := s.bolt.Set(storeIDKey(), []byte(id)); err != nil {
+			return fmt.Errorf("store %s: %w", s.dir, err)
+		}
+	}
+	s.id = &identity{Name: name, StoreID: id}
+	return s.id.write(s.dir)
+}
+
+// configured is nil when the store holds the first entry of every log, which
+// is Raft's configuration, or a snapshot of it.
+func (s *store) configured() error {
+	last, err := s.bolt.LastIndex()
+	if err != nil {
+		return err
+	}
+	kept, err := s.snapshots.List()
+	if err == nil && last == 0 && len(kept) == 0 {
+		return errors.New("the store has no configuration")
+	}
+	return err
+}
+
+// bootstrap writes what raft.BootstrapCluster writes. That one refuses a store
+// that has a term, which is what a crash in its own middle leaves.
+func (s *store) bootstrap(conf raft.Configuration) error {
+	if err := s.bolt.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+		return err
+	}
+	return s.logs.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(conf)})
+}
+
+// testWrite finds a full or read-only disk before Raft does.
+func testWrite(dir string) error {
+	f, err := os.CreateTemp(dir, "write-test.*")
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+	}
+	_, err = f.Write(make([]byte, 4096))
+	err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	if err != nil {
+		return fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+	}
+	return nil
+}
+
+func (s *store) runMetrics() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.metricsStop, s.metricsDone = stop, make(chan struct{})
+	go func() {
+		defer close(s.metricsDone)
+		s.bolt.RunMetrics(ctx, boltMetricsTime)
+	}()
+}
+
+func (s *store) close() error {
+	if s.metricsStop != nil {
+		s.metricsStop()
+		<-s.metricsDone
+	}
+	if s.bolt == nil {
+		return nil
+	}
+	return s.bolt.Close()
+}
+
+// checkedLogs finds changed bytes of an entry when it is read, before they are
+// sent to another replica: bbolt's data pages have no checksum.
+type checkedLogs struct {
+	raft.LogStore
+	halt func(error)
+}
+
+// GetLog reads one entry; one with a wrong CRC halts the replica.
+func (c *checkedLogs) GetLog(index uint64, log *raft.Log) error {
+	if err := c.LogStore.GetLog(index, log); err != nil {
+		return err
+	}
+	if log.Type != raft.LogCommand {
+		return nil
+	}
+	if err := fsm.CheckEntry(log.Data); err != nil {
+		err = fmt.Errorf("log entry %d of term %d: %w", log.Index, log.Term, err)
+		c.halt(err)
+		return err
+	}
+	return nil
+}
