@@ -43,7 +43,8 @@ func ToCode(code registry.Code) connect.Code {
 // ErrorDetail. Those are made by connect or by something between the client
 // and rota, never by a handler of rota: a message that is too large comes back
 // as ResourceExhausted, and is Limit here, not Overloaded. What may have hit a
-// request on its way is OutcomeUnknown.
+// request on its way is OutcomeUnknown: a proxy says Unavailable of a request
+// that it passed on, too.
 func FromCode(code connect.Code) registry.Code {
 	switch code {
 	case connect.CodeInvalidArgument, connect.CodePermissionDenied, connect.CodeUnauthenticated:
@@ -52,15 +53,13 @@ func FromCode(code connect.Code) registry.Code {
 		return registry.NotFound
 	case connect.CodeFailedPrecondition, connect.CodeAlreadyExists:
 		return registry.Conflict
-	case connect.CodeUnavailable:
-		return registry.Unavailable
 	case connect.CodeResourceExhausted, connect.CodeOutOfRange:
 		return registry.Limit
 	case connect.CodeUnimplemented:
 		return registry.Unimplemented
 	case connect.CodeInternal, connect.CodeDataLoss:
 		return registry.Internal
-	default: // Canceled, Unknown, DeadlineExceeded, Aborted
+	default: // Canceled, Unknown, DeadlineExceeded, Aborted, Unavailable
 		return registry.OutcomeUnknown
 	}
 }

@@ -120,7 +120,7 @@ func TestErrorsWithoutDetailAreReadSafely(t *testing.T) {
 		connect.CodePermissionDenied: registry.Invalid, connect.CodeResourceExhausted: registry.Limit,
 		connect.CodeFailedPrecondition: registry.Conflict, connect.CodeAborted: registry.OutcomeUnknown,
 		connect.CodeOutOfRange: registry.Limit, connect.CodeUnimplemented: registry.Unimplemented,
-		connect.CodeInternal: registry.Internal, connect.CodeUnavailable: registry.Unavailable,
+		connect.CodeInternal: registry.Internal, connect.CodeUnavailable: registry.OutcomeUnknown,
 		connect.CodeDataLoss: registry.Internal, connect.CodeUnauthenticated: registry.Invalid,
 	}
 	for wired, code := range want {

@@ -1,0 +1,215 @@
+// Package replicas is how one replica calls another: the client side of
+// ReplicaService, by the other's API address, over HTTP/2 without TLS and on
+// connections that are kept.
+//
+// It makes each call once and decides nothing: whom to ask, and whether to ask
+// again, fsm/replica knows, which uses it through an interface of its own. What
+// it owes its caller is the truth about failures, because a command that was
+// forwarded must not be forwarded again if it may have been taken:
+//
+//   - what the other replica answered keeps its code
+//   - Unavailable: no connection could be made, so nothing was sent
+//   - OutcomeUnknown: Forward broke off, or its deadline passed, after the
+//     command may have been sent
+//   - of the other calls, which change nothing, those end Unavailable, or
+//     Deadline when the deadline passed
+//
+// HTTP/1.1 lost because its requests cannot share a connection, and a broken
+// one cannot be told from a slow one: here a connection that is silent must
+// answer a ping, so that a replica that hangs is noticed.
+package replicas
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/registry"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/wire"
+)
+
+// Options say how calls are made; the zero value is right for production.
+type Options struct {
+	// Deadline bounds each call whose context has none. 0 is 5 s.
+	Deadline time.Duration
+	// Dial makes connections; nil is TCP. A replica that does not even refuse
+	// is given up after a second.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// PingAfter is how long a connection may be silent before it must answer a
+	// ping within PingTimeout. 0 is 1 s and 3 s.
+	PingAfter, PingTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Deadline == 0 {
+		o.Deadline = time.Duration(registry.DeadlineDefault) * time.Millisecond
+	}
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.PingAfter == 0 {
+		o.PingAfter = time.Second
+	}
+	if o.PingTimeout == 0 {
+		o.PingTimeout = 3 * time.Second
+	}
+	return o
+}
+
+// Client calls other replicas. Its methods may be used at once; Close ends them.
+type Client struct {
+	deadline time.Duration
+	network  *network
+	http     *http.Client
+
+	mu struct {
+		sync.Mutex
+		// stubs are by API address. There are as many as addresses were
+		// called, up to stubsMax, when they are built anew.
+		stubs map[string]rotav1connect.ReplicaServiceClient
+	}
+}
+
+const (
+	// stubsMax leaves room for replicas that move.
+	stubsMax = 8 * registry.ReplicasMax
+	// answerMax has room for the result of the largest batch: 16,384 answers
+	// of a topic and a name.
+	answerMax = 16 << 20
+)
+
+// New makes a client, without connecting to anyone.
+func New(options Options) *Client {
+	options = options.withDefaults()
+	c := &Client{deadline: options.Deadline, network: newNetwork(options)}
+	c.http = &http.Client{
+		Transport: c.network.transport,
+		// A redirect is none of rota's: it must not be followed with a command.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c.mu.stubs = make(map[string]rotav1connect.ReplicaServiceClient)
+	return c
+}
+
+// Close breaks off the calls under way and closes all connections. It may be
+// called again.
+func (c *Client) Close() { c.network.close() }
+
+func (c *Client) stub(api string) rotav1connect.ReplicaServiceClient {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stub, ok := c.mu.stubs[api]
+	if !ok {
+		if len(c.mu.stubs) >= stubsMax {
+			clear(c.mu.stubs)
+		}
+		stub = rotav1connect.NewReplicaServiceClient(c.http, "http://"+api,
+			connect.WithReadMaxBytes(answerMax),
+			// Between neighbours compression costs more than it saves.
+			connect.WithAcceptCompression("gzip", nil, nil),
+		)
+		c.mu.stubs[api] = stub
+	}
+	return stub
+}
+
+// Hello greets a replica and gives its greeting.
+func (c *Client) Hello(ctx context.Context, api string, g registry.Greeting) (registry.Greeting, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.Hello, &rotav1.HelloRequest{Greeting: wire.ToGreeting(g)})
+	if err != nil {
+		return registry.Greeting{}, readFailed(api, err)
+	}
+	return wire.FromGreeting(response.GetGreeting())
+}
+
+// CurrentTerm asks for a replica's Raft term. One that is not called name
+// refuses.
+func (c *Client) CurrentTerm(ctx context.Context, api string, name registry.ReplicaName) (registry.Term, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.CurrentTerm, &rotav1.CurrentTermRequest{Name: string(name)})
+	if err != nil {
+		return 0, readFailed(api, err)
+	}
+	return registry.Term(response.GetTerm()), nil
+}
+
+// ReadIndex asks the leader for an index that is safe to read at.
+func (c *Client) ReadIndex(ctx context.Context, api string) (registry.Index, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.ReadIndex, &rotav1.ReadIndexRequest{})
+	if err != nil {
+		return 0, readFailed(api, err)
+	}
+	return registry.Index(response.GetIndex()), nil
+}
+
+// SeesNode asks whether a replica's gossip has that life of a node in view.
+func (c *Client) SeesNode(ctx context.Context, api string, name registry.NodeName, boot registry.BootID) (bool, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.SeesNode, &rotav1.SeesNodeRequest{Name: string(name), BootId: string(boot)})
+	if err != nil {
+		return false, readFailed(api, err)
+	}
+	return response.GetSeen(), nil
+}
+
+// Forward has the leader commit a command, and gives the result and its place
+// in the log. Command and result are in the encoding of package fsm.
+func (c *Client) Forward(ctx context.Context, api string, command []byte) ([]byte, registry.Position, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.Forward, &rotav1.ForwardRequest{Command: command})
+	if err != nil {
+		return nil, registry.Position{}, forwardFailed(api, err)
+	}
+	return response.GetResult(), registry.Position{Index: registry.Index(response.GetIndex()), Term: registry.Term(response.GetTerm())}, nil
+}
+
+// call makes one call, bounded in time and by the client's life.
+func call[Req, Res any](
+	ctx context.Context, c *Client, api string,
+	method func(rotav1connect.ReplicaServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Res], error),
+	message *Req,
+) (*Res, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.deadline)
+		defer cancel()
+	}
+	ctx, release, err := c.network.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	response, err := method(c.stub(api), ctx, connect.NewRequest(message))
+	if err != nil {
+		return nil, err
+	}
+	return response.Msg, nil
+}
+
+// readFailed codes the error of a call that changes nothing: it has failed, and
+// there is no outcome that could be unknown.
+func readFailed(api string, err error) error {
+	if coded, ok := wire.FromError(err); ok && coded.Code != registry.OutcomeUnknown {
+		return coded
+	}
+	if connect.CodeOf(err) == connect.CodeDeadlineExceeded {
+		return registry.Errorf(registry.Deadline, "replica at %s did not answer in time: %v", api, err)
+	}
+	return registry.Errorf(registry.Unavailable, "replica at %s did not answer: %v", api, err)
+}
+
+// forwardFailed codes the error of a call that changes the state. Only who
+// knows that nothing was sent may say that nothing was done.
+func forwardFailed(api string, err error) error {
+	if coded, ok := wire.FromError(err); ok {
+		return coded
+	}
+	if _, ok := errors.AsType[*notSent](err); ok {
+		return registry.Errorf(registry.Unavailable, "replica at %s: nothing was sent to it: %v", api, err)
+	}
+	return registry.Errorf(registry.OutcomeUnknown, "replica at %s broke off after a command may have reached it: %v", api, err)
+}
