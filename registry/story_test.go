@@ -14,12 +14,12 @@ import (
 	"github.com/rota-registry/rota/registry/hrw"
 )
 
-// TestStories plays the scripts in testdata: each line is one command at the
+// TestStories plays the scripts in testdata/stories: each line is one command at the
 // next index of the log, 100 ms of log clock later, or a question. After every
 // line the state must survive a snapshot, and a refused line must have changed
 // nothing.
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		s := &story{T: t, state: registry.NewState()}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			s.T = t
