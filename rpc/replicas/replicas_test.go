@@ -105,21 +105,21 @@ func newClient(t *testing.T, options replicas.Options) *replicas.Client {
 }
 
 // everyCall makes each call once and gives its error.
-func everyCall(ctx context.Context, c *replicas.Client, api string) (forward error, reads map[string]error) {
+func everyCall(ctx context.Context, c *replicas.Client, api string) (reads map[string]error, forward error) {
 	reads = make(map[string]error)
 	_, reads["Hello"] = c.Hello(ctx, api, registry.Greeting{Replica: registry.Replica{Name: "r1"}})
 	_, reads["CurrentTerm"] = c.CurrentTerm(ctx, api, "r2")
 	_, reads["ReadIndex"] = c.ReadIndex(ctx, api)
 	_, reads["SeesNode"] = c.SeesNode(ctx, api, "w", boot)
 	_, _, forward = c.Forward(ctx, api, []byte("command"))
-	return forward, reads
+	return reads, forward
 }
 
 func wantCodes(t *testing.T, c *replicas.Client, api string, forward, read registry.Code) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	forwardErr, reads := everyCall(ctx, c, api)
+	reads, forwardErr := everyCall(ctx, c, api)
 	if got := registry.CodeOf(forwardErr); forwardErr == nil || got != forward {
 		t.Errorf("Forward: %v (%s), want %s", forwardErr, got, forward)
 	}
