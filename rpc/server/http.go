@@ -79,7 +79,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		return
 	}
 	defer func() { <-s.slots }()
-	most := bodyMax(r.URL.Path) + envelopeBytes
+	most := bodyMax(r.URL.Path)
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		most += envelopeBytes
+	}
 	if r.ContentLength > int64(most) {
 		s.refuse(w, r, registry.Errorf(registry.Limit, "the body has %d bytes, %s takes at most %d: send less at once", r.ContentLength, r.URL.Path, bodyMax(r.URL.Path)))
 		return

@@ -1,0 +1,236 @@
+package server_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/server"
+)
+
+const (
+	clusterID = registry.ClusterID("0123456789abcdef0123456789abcdef")
+	boot      = registry.BootID("0123456789abcdef")
+)
+
+// memory is a replica without a log: the real state machine, whose commands are
+// committed by being called. It is a cluster of one, r1.
+type memory struct {
+	mu struct {
+		sync.Mutex
+		state *registry.State
+		at    registry.Position
+		ready bool
+	}
+	// before, if set, runs before each Propose, Read, Join, Status and Forward;
+	// its error becomes theirs.
+	before func(ctx context.Context, what string) error
+}
+
+func newMemory() *memory {
+	m := &memory{}
+	m.mu.state = registry.NewState()
+	m.mu.at, m.mu.ready = registry.Position{Index: 10, Term: 2}, true
+	return m
+}
+
+func (m *memory) hook(ctx context.Context, what string) error {
+	if m.before == nil {
+		return nil
+	}
+	return m.before(ctx, what)
+}
+
+func (m *memory) Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error) {
+	if err := m.hook(ctx, "Propose"); err != nil {
+		return registry.Result{}, registry.Position{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.at.Index++
+	stamp := registry.Stamp{Index: m.mu.at.Index, Term: m.mu.at.Term, Clock: registry.Millis(m.mu.at.Index), Wall: 1_700_000_000_000}
+	result, err := m.mu.state.Apply(stamp, cmd)
+	return result, m.mu.at, err
+}
+
+func (m *memory) Read(ctx context.Context, options registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error) {
+	if err := m.hook(ctx, "Read"); err != nil {
+		return registry.ReadInfo{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if options.AtLeastIndex > m.mu.at.Index {
+		return registry.ReadInfo{}, registry.Errorf(registry.Deadline, "index %d is not here yet", options.AtLeastIndex)
+	}
+	f(m.mu.state)
+	info := registry.ReadInfo{Position: m.mu.at}
+	if options.Consistency == registry.Local {
+		info.Age = 17
+	}
+	return info, nil
+}
+
+func (m *memory) Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error) {
+	_, at, err := m.Propose(ctx, node)
+	return registry.Admission{ClusterID: clusterID, Seeds: []string{"g:1"}, Servers: []string{"a:1"}}, at, err
+}
+
+func (m *memory) Status(ctx context.Context) registry.ClusterStatus {
+	_ = m.hook(ctx, "Status")
+	return registry.ClusterStatus{Leader: "r1", Term: 2, Replicas: []registry.Greeting{m.Self()}, Warnings: []string{"a warning"}}
+}
+
+func (m *memory) Self() registry.Greeting {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	self := registry.Greeting{
+		Replica: registry.Replica{Name: "r1", API: "a:1", Raft: "a:2", Gossip: "g:1"}, ClusterID: clusterID,
+		Role: "leader", Voter: true, Term: 2, Leader: "r1", Applied: m.mu.at.Index, Committed: m.mu.at.Index, Version: "test",
+		Ready: m.mu.ready,
+	}
+	if !m.mu.ready {
+		self.NotReadyReason = "waiting for r2"
+	}
+	return self
+}
+
+func (m *memory) setReady(ready bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.ready = ready
+}
+
+func (m *memory) Hello(_ context.Context, from registry.Greeting) (registry.Greeting, error) {
+	if from.ClusterID != "" && from.ClusterID != clusterID {
+		return registry.Greeting{}, registry.Errorf(registry.Conflict, "replica %s is of another cluster", from.Name)
+	}
+	return m.Self(), nil
+}
+
+func (m *memory) CurrentTerm(_ context.Context, name registry.ReplicaName) (registry.Term, error) {
+	if name != "r1" {
+		return 0, registry.Errorf(registry.NotFound, "replica %s is not here, this is r1", name)
+	}
+	return 2, nil
+}
+
+func (m *memory) ReadIndex(context.Context) (registry.Index, error) {
+	return m.Self().Applied, nil
+}
+
+func (m *memory) Forward(ctx context.Context, command []byte) ([]byte, registry.Position, error) {
+	if err := m.hook(ctx, "Forward"); err != nil {
+		return nil, registry.Position{}, err
+	}
+	return slices.Clone(command), registry.Position{Index: 5, Term: 2}, nil
+}
+
+func (m *memory) SeesNode(_ context.Context, name registry.NodeName, b registry.BootID) bool {
+	return name == "worker-1" && b == boot
+}
+
+// do changes the state past the API.
+func (m *memory) do(t testing.TB, commands ...registry.Command) {
+	t.Helper()
+	for _, cmd := range commands {
+		if _, _, err := m.Propose(t.Context(), cmd); err != nil {
+			t.Fatalf("%+v: %v", cmd, err)
+		}
+	}
+}
+
+// join brings a node in, alive.
+func join(name registry.NodeName, typ registry.NodeType) registry.JoinNode {
+	return registry.JoinNode{Name: name, Type: typ, Address: "h:1", Boot: boot}
+}
+
+// withNodes is a memory with two proxies and a worker, all alive.
+func withNodes(t testing.TB) *memory {
+	t.Helper()
+	m := newMemory()
+	m.do(t, join("proxy-1", "proxy"), join("proxy-2", "proxy"), join("worker-1", "worker"))
+	return m
+}
+
+func newServer(t testing.TB, options server.Options) *server.Server {
+	t.Helper()
+	options.Name = "r1"
+	if options.Metrics == nil {
+		options.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metric 1\n")) })
+	}
+	s, err := server.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// listen serves on loopback until the test ends and gives the base URL.
+func listen(t testing.TB, s *server.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	t.Cleanup(func() {
+		if err := s.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// protocols are the ways to call, over HTTP/2 and, for "json", HTTP/1.1.
+func protocols() map[string][]connect.ClientOption {
+	return map[string][]connect.ClientOption{
+		"connect": nil, "json": {connect.WithProtoJSON()}, "grpc": {connect.WithGRPC()}, "grpc-web": {connect.WithGRPCWeb()},
+	}
+}
+
+func httpClient(t testing.TB, protocol string) *http.Client {
+	t.Helper()
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(protocol == "json")
+	transport.Protocols.SetUnencryptedHTTP2(protocol != "json")
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// api are the clients of all services.
+type api struct {
+	rotav1connect.RegistryServiceClient
+	rotav1connect.NodeServiceClient
+	rotav1connect.ClusterServiceClient
+	rotav1connect.ReplicaServiceClient
+}
+
+func newAPI(t testing.TB, url, protocol string) api {
+	t.Helper()
+	client, options := httpClient(t, protocol), protocols()[protocol]
+	return api{
+		rotav1connect.NewRegistryServiceClient(client, url, options...),
+		rotav1connect.NewNodeServiceClient(client, url, options...),
+		rotav1connect.NewClusterServiceClient(client, url, options...),
+		rotav1connect.NewReplicaServiceClient(client, url, options...),
+	}
+}
+
+// handle answers a request without a network.
+func handle(s *server.Server, r *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, r)
+	return recorder
+}
