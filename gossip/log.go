@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -80,15 +81,23 @@ func (w *lineLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// splitLine takes "[LEVEL] memberlist: text" apart.
+// splitLine takes "[LEVEL] memberlist: text" apart. The text may quote
+// strangers: it is made one line.
 func splitLine(line string) (level, text string) {
-	text = strings.TrimSpace(line)
+	text = strings.Map(printable, strings.TrimSpace(line))
 	if rest, ok := strings.CutPrefix(text, "["); ok {
 		if l, t, ok := strings.Cut(rest, "] "); ok {
 			level, text = l, t
 		}
 	}
 	return level, strings.TrimPrefix(text, "memberlist: ")
+}
+
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
 }
 
 // judge gives the kind of a line, and how many of it make a warning; 0 is

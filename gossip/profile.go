@@ -21,9 +21,10 @@ const (
 )
 
 // probeRoundsMax bounds how many probe intervals pass until somebody probes a
-// given member. One prober alone may take 2n-3; that n-1 probers all miss it
-// for k rounds has a probability of about e^-k(1+…), and falls steeply
-// because each goes through its list without repeating anyone.
+// given member. One prober alone may take 2n-2: it goes through its list
+// without repeating anyone, shuffles it, and lets a round pass there when it
+// meets itself first. That n-1 probers all miss one member for k rounds has a
+// probability below e^-k, far below near the end of their lists.
 const probeRoundsMax = 6
 
 // Validate says what is wrong with the profile, or nil.
@@ -42,7 +43,7 @@ func (p Profile) Validate() error {
 func (p Profile) Suspicion(n int) time.Duration {
 	c := p.config()
 	n = max(n, 2)
-	rounds := min(2*n-3, probeRoundsMax) + 1
+	rounds := min(2*n-2, probeRoundsMax) + 1
 	scale := max(1, math.Log10(float64(n)))
 	objection := time.Duration(float64(c.SuspicionMult*c.SuspicionMaxTimeoutMult) * scale * float64(c.ProbeInterval))
 	spread := time.Duration(math.Ceil(math.Log2(float64(n+1)))) * c.GossipInterval

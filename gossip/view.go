@@ -3,6 +3,7 @@ package gossip
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/hashicorp/memberlist"
@@ -28,7 +29,7 @@ type view struct {
 
 // refusal is a record that was kept out of the view.
 type refusal struct {
-	member string // as it called itself, clipped
+	member string // as it called itself, clipped and quoted
 	reason error
 }
 
@@ -91,7 +92,7 @@ func (v *view) NotifyAlive(n *memberlist.Node) error {
 		err = fmt.Errorf("%d members are in view already", LivesMax)
 	}
 	if err != nil {
-		v.noteRefusal(refusal{member: clip(n.Name), reason: err})
+		v.noteRefusal(refusal{member: strconv.Quote(clip(n.Name)), reason: err})
 	}
 	return err
 }
