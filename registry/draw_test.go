@@ -113,10 +113,19 @@ func (w *world) drawTurns() registry.Command {
 
 func (w *world) drawSettings() registry.Command {
 	s := rapid.SampledFrom([][2]string{
-		{"manager_is_logger", "auto"}, {"manager_is_logger", "true"}, {"manager_is_logger", "false"},
-		{"topic_separator", "."}, {"topic_separator", "/"}, {"node_topic_prefix", "n/"}, {"node_topic_prefix", "n."},
-		{"enable_round_robin_logging", "false"}, {"enable_round_robin_logging", "true"}, {"left_retention", "5m"},
-		{"node_types", "worker proxy"}, {"node_types", "worker proxy logger"}, {"node_types", ""},
+		{"manager_is_logger", "auto"},
+		{"manager_is_logger", "true"},
+		{"manager_is_logger", "false"},
+		{"topic_separator", "."},
+		{"topic_separator", "/"},
+		{"node_topic_prefix", "n/"},
+		{"node_topic_prefix", "n."},
+		{"enable_round_robin_logging", "false"},
+		{"enable_round_robin_logging", "true"},
+		{"left_retention", "5m"},
+		{"node_types", "worker proxy"},
+		{"node_types", "worker proxy logger"},
+		{"node_types", ""},
 	}).Draw(w.T, "setting")
 	change, err := registry.ParseSetting(s[0], s[1])
 	if err != nil {
