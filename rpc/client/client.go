@@ -1,0 +1,160 @@
+package client
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+)
+
+// answerMax bounds what is read of one answer, in bytes: more than all pools
+// with all memberships take.
+const answerMax = 256 << 20
+
+// Client asks the replicas of one cluster. It is safe for many goroutines,
+// which share its connections.
+type Client struct {
+	options Options
+	servers []*server
+	network *network
+	// at is the index of the server to ask first: the last one that answered.
+	at atomic.Int64
+	// seen is the largest Index of any answer.
+	seen atomic.Uint64
+
+	// life ends with Close, and every call with it.
+	life  context.Context
+	end   context.CancelFunc
+	calls struct {
+		sync.Mutex
+		closed bool
+		sync.WaitGroup
+	}
+}
+
+// server is one replica as a Client reaches it.
+type server struct {
+	address  string
+	registry rotav1connect.RegistryServiceClient
+	nodes    rotav1connect.NodeServiceClient
+	cluster  rotav1connect.ClusterServiceClient
+}
+
+// Dial makes a Client of the replicas at the given API addresses (host:port).
+// It connects to none: a call does, when it needs to. The error names every
+// fault in servers, or every one in opts; its code is invalid.
+func Dial(servers []string, opts Options) (*Client, error) {
+	if err := validateServers(servers); err != nil {
+		return nil, err
+	}
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	c := &Client{options: opts, network: newNetwork(opts.Dial, opts.AttemptTimeout)}
+	c.life, c.end = context.WithCancel(context.Background())
+	for _, address := range servers {
+		c.servers = append(c.servers, newServer(address, c.network))
+	}
+	return c, nil
+}
+
+// newServer speaks gRPC, which every proxy that knows HTTP/2 APIs passes on.
+func newServer(address string, network *network) *server {
+	url := "http://" + address
+	options := connect.WithClientOptions(connect.WithGRPC(), connect.WithReadMaxBytes(answerMax))
+	return &server{
+		address:  address,
+		registry: rotav1connect.NewRegistryServiceClient(network, url, options),
+		nodes:    rotav1connect.NewNodeServiceClient(network, url, options),
+		cluster:  rotav1connect.NewClusterServiceClient(network, url, options),
+	}
+}
+
+// Close ends the calls that are under way, which fail as if they had been
+// cancelled, waits for them, and closes all connections. It always returns
+// nil, and may be called twice.
+func (c *Client) Close() error {
+	c.calls.Lock()
+	c.calls.closed = true
+	c.calls.Unlock()
+	c.end()
+	c.calls.Wait()
+	c.network.close()
+	return nil
+}
+
+// errClosed is what a call of a closed Client gets.
+var errClosed = registry.Errorf(registry.Unavailable, "client: it is closed: make a new one with Dial")
+
+// enter counts a call, for Close to wait for; it fails once that was called.
+func (c *Client) enter() error {
+	c.calls.Lock()
+	defer c.calls.Unlock()
+	if c.calls.closed {
+		return errClosed
+	}
+	c.calls.Add(1)
+	return nil
+}
+
+// stay makes the calls to come ask the server at index at.
+func (c *Client) stay(at int) {
+	if c.at.Load() != int64(at) {
+		c.at.Store(int64(at))
+	}
+}
+
+// moveOn makes the calls to come ask the server after the one at index from,
+// unless another call has moved on already; it gives the one to ask next.
+func (c *Client) moveOn(from int) int {
+	next := (from + 1) % len(c.servers)
+	c.at.CompareAndSwap(int64(from), int64(next))
+	return next
+}
+
+// note keeps the largest index seen.
+func (c *Client) note(i registry.Index) {
+	for {
+		seen := c.seen.Load()
+		if uint64(i) <= seen || c.seen.CompareAndSwap(seen, uint64(i)) {
+			return
+		}
+	}
+}
+
+// do makes one call of at most Options.Timeout: it lets try ask one server
+// after the other, as decide says. The error is nil when try's last one was.
+func (c *Client) do(parent context.Context, m method, try attempt) error {
+	if err := c.enter(); err != nil {
+		return err
+	}
+	defer c.calls.Done()
+	start := time.Now()
+	ctx, cancel := context.WithDeadline(parent, start.Add(c.options.Timeout))
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	deadline, _ := ctx.Deadline()
+	run := &call{
+		client: c, method: m, try: try, at: int(c.at.Load()),
+		start: start, deadline: deadline, total: deadline.Sub(start),
+	}
+	err := run.run(ctx)
+	if cause := endOf(parent); err != nil && cause != nil {
+		return &ended{error: err, cause: cause}
+	}
+	return err
+}
+
+// endOf is the error of a context that has ended, its own timer late or not.
+func endOf(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}

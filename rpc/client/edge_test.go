@@ -1,0 +1,307 @@
+package client_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/rpc/client"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+)
+
+// edge is an in-memory network of servers, for use in a synctest bubble.
+type edge struct {
+	t  *testing.T
+	mu sync.Mutex
+	// hosts takes each connection to an address; no entry: refused.
+	hosts map[string]func(net.Conn)
+	conns []net.Conn
+	dials []string
+}
+
+func newEdge(t *testing.T) *edge {
+	e := &edge{t: t, hosts: make(map[string]func(net.Conn))}
+	t.Cleanup(e.cut)
+	return e
+}
+
+// dial is the client's Dialer.
+func (e *edge) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	e.mu.Lock()
+	e.dials = append(e.dials, address)
+	host, known := e.hosts[address]
+	e.mu.Unlock()
+	if !known {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+	}
+	if host == nil { // a black hole
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	near, far := net.Pipe()
+	e.mu.Lock()
+	e.conns = append(e.conns, far)
+	e.mu.Unlock()
+	host(far)
+	return near, nil
+}
+
+// cut breaks every connection there is.
+func (e *edge) cut() {
+	e.mu.Lock()
+	conns := e.conns
+	e.conns = nil
+	e.mu.Unlock()
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// down makes an address refuse, and breaks all connections.
+func (e *edge) down(address string) {
+	e.mu.Lock()
+	delete(e.hosts, address)
+	e.mu.Unlock()
+	e.cut()
+}
+
+// hole makes an address swallow attempts to connect.
+func (e *edge) hole(address string) { e.hosts[address] = nil }
+
+// hang makes an address take what is sent, as a stopped process does, and never
+// answer.
+func (e *edge) hang(address string) {
+	e.hosts[address] = func(conn net.Conn) { go io.Copy(io.Discard, conn) }
+}
+
+// serve puts a fake replica at an address.
+func (e *edge) serve(address string, r *replica) *replica {
+	r.name = strings.TrimSuffix(address, ":1")
+	listener := &listener{conns: make(chan net.Conn, 16), done: make(chan struct{})}
+	server := &http.Server{Handler: r.handler(), Protocols: new(http.Protocols)}
+	server.Protocols.SetUnencryptedHTTP2(true)
+	go server.Serve(listener)
+	e.t.Cleanup(func() { server.Close() })
+	e.hosts[address] = func(conn net.Conn) { listener.conns <- conn }
+	return r
+}
+
+// client dials a, b, c … of the edge.
+func (e *edge) client(opts client.Options, servers ...string) *client.Client {
+	e.t.Helper()
+	opts.Dial = e.dial
+	c, err := client.Dial(servers, opts)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+type listener struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// replica is a fake one: it records each call, lets script answer it or not,
+// and answers it from answers_test.go.
+type replica struct {
+	rotav1connect.UnimplementedRegistryServiceHandler
+	rotav1connect.UnimplementedNodeServiceHandler
+	rotav1connect.UnimplementedClusterServiceHandler
+	name string
+	// script runs after the call was recorded. An error is the answer; nil lets
+	// the call go on.
+	script func(ctx context.Context, method string) error
+
+	mu    sync.Mutex
+	calls []recorded
+}
+
+// recorded is a call that has arrived.
+type recorded struct {
+	method  string // RrTopic
+	by      string
+	message any
+	left    time.Duration // until the deadline that the client promised
+}
+
+func (r *replica) handler() http.Handler {
+	mux := http.NewServeMux()
+	options := connect.WithInterceptors(connect.UnaryInterceptorFunc(r.record))
+	mux.Handle(rotav1connect.NewRegistryServiceHandler(r, options))
+	mux.Handle(rotav1connect.NewNodeServiceHandler(r, options))
+	mux.Handle(rotav1connect.NewClusterServiceHandler(r, options))
+	return mux
+}
+
+func (r *replica) record(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		procedure := req.Spec().Procedure
+		call := recorded{method: procedure[strings.LastIndex(procedure, "/")+1:], by: req.Header().Get("Rota-By"), message: req.Any()}
+		if deadline, ok := ctx.Deadline(); ok {
+			call.left = time.Until(deadline)
+		}
+		r.mu.Lock()
+		r.calls = append(r.calls, call)
+		r.mu.Unlock()
+		if r.script != nil {
+			if err := r.script(ctx, call.method); err != nil {
+				return nil, err
+			}
+		}
+		return next(ctx, req)
+	}
+}
+
+// got gives the methods that were called, in order.
+func (r *replica) got() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var methods []string
+	for _, c := range r.calls {
+		methods = append(methods, c.method)
+	}
+	return methods
+}
+
+// last gives the latest call.
+func (r *replica) last() recorded {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.calls) == 0 {
+		return recorded{}
+	}
+	return r.calls[len(r.calls)-1]
+}
+
+func wantCalls(t *testing.T, r *replica, want ...string) {
+	t.Helper()
+	if got := r.got(); !slices.Equal(got, want) {
+		t.Errorf("replica %s was asked %v, want %v", r.name, got, want)
+	}
+}
+
+// says answers every call with err.
+func says(err error) func(context.Context, string) error {
+	return func(context.Context, string) error { return err }
+}
+
+// HTTP/2 frames, RFC 9113 section 6.
+const (
+	frameHeaders   = 1
+	frameRSTStream = 3
+	frameSettings  = 4
+	frameGoAway    = 7
+	noError        = 0
+	protocolError  = 1
+	refusedStream  = 7
+)
+
+// raw is a server that answers the headers of each request with one frame.
+type raw struct {
+	kind     byte
+	code     uint32
+	mu       sync.Mutex
+	requests int
+}
+
+func (e *edge) raw(address string, kind byte, code uint32) *raw {
+	r := &raw{kind: kind, code: code}
+	e.hosts[address] = func(conn net.Conn) { go r.serve(conn) }
+	return r
+}
+
+func (r *raw) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
+}
+
+// serve reads frames and answers from another goroutine: both sides of a pipe
+// may write at once.
+func (r *raw) serve(conn net.Conn) {
+	out := make(chan []byte, 16)
+	go func() {
+		for frame := range out {
+			if _, err := conn.Write(frame); err != nil {
+				return
+			}
+		}
+	}()
+	defer close(out)
+	in := bufio.NewReader(conn)
+	if _, err := in.Discard(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")); err != nil {
+		return
+	}
+	out <- frame(frameSettings, 0)
+	for {
+		kind, stream, err := readFrame(in)
+		if err != nil {
+			return
+		}
+		if kind == frameHeaders {
+			r.mu.Lock()
+			r.requests++
+			r.mu.Unlock()
+			out <- r.answer(stream)
+		}
+	}
+}
+
+func (r *raw) answer(stream uint32) []byte {
+	if r.kind == frameGoAway { // last stream 0: none was processed
+		return frame(frameGoAway, 0, 0, r.code)
+	}
+	return frame(r.kind, stream, r.code)
+}
+
+func frame(kind byte, stream uint32, words ...uint32) []byte {
+	b := []byte{0, 0, byte(4 * len(words)), kind, 0}
+	b = binary.BigEndian.AppendUint32(b, stream)
+	for _, w := range words {
+		b = binary.BigEndian.AppendUint32(b, w)
+	}
+	return b
+}
+
+func readFrame(in *bufio.Reader) (kind byte, stream uint32, err error) {
+	var head [9]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return 0, 0, err
+	}
+	length := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
+	_, err = in.Discard(length)
+	return head[3], binary.BigEndian.Uint32(head[5:]), err
+}
+
+var errPlain = errors.New("plain")

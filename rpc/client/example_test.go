@@ -1,0 +1,52 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/rpc/client"
+)
+
+// Which worker handles a connection, and which logger gets the next batch.
+func Example() {
+	c, err := client.Dial([]string{"127.0.0.1:7700", "127.0.0.1:7710", "127.0.0.1:7720"}, client.Options{By: "dispatcher"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+
+	key, err := hrw.Addr("192.0.2.7")
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	owner, err := c.Pool("worker").HRW(ctx, key)
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		log.Print("there is no such pool: ", err)
+	case err != nil:
+		log.Print(err)
+	case owner.Topic == "":
+		log.Print("no worker can take it: ", owner.EmptyReason)
+	default:
+		fmt.Println(owner.Topic, "at epoch", owner.Epoch)
+	}
+
+	next, err := c.Pool("logger").RR(ctx, "")
+	if errors.Is(err, registry.ErrOutcomeUnknown) {
+		log.Print("a turn may have been skipped: ", err)
+	} else if err == nil {
+		fmt.Println(next.Topic)
+	}
+
+	// A read on any replica that sees at least the turn just taken.
+	state, err := c.Pool("logger").Info(ctx, true, client.AtLeast(next.Index))
+	if err == nil {
+		fmt.Println(state.Cursors)
+	}
+}

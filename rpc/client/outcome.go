@@ -1,0 +1,124 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/rota-registry/rota/registry"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/wire"
+)
+
+// classify says what became of an attempt at a server. reached tells that it
+// had a connection, so that the request may have gone out; over, that its time
+// ended or the caller did. The error is for the caller: that of rota's server
+// as it was sent, and anything else as it comes.
+func classify(err error, address string, reached, over bool) (outcome, error) {
+	if err == nil {
+		return answered, nil
+	}
+	coded, wired := wire.FromError(err)
+	switch {
+	case wired && hasDetail(err):
+		return classifyCoded(coded, address)
+	case !reached, errors.Is(err, errUnprocessed):
+		return unreached, err
+	case over:
+		return silent, err
+	}
+	if code, ok := foreign(err, wired); ok {
+		return answered, registry.Errorf(code, "%s: it answered %q: is it a rota server, and of this release?", address, text(err))
+	}
+	return broken, err
+}
+
+// classifyCoded is classify for what a rota server said. The codes that do not
+// depend on who was asked are returned word for word.
+func classifyCoded(err *registry.Error, address string) (outcome, error) {
+	switch err.Code {
+	case registry.Unavailable:
+		return declined, err
+	case registry.Overloaded:
+		return crowded, err
+	case registry.Deadline:
+		return late, err
+	case registry.OutcomeUnknown:
+		return unsure, err
+	case registry.Internal:
+		return answered, registry.Errorf(err.Code, "%s (said by %s)", err.Text, address)
+	default:
+		return answered, err
+	}
+}
+
+// hasDetail tells rota's own errors from those of whatever else stands in the
+// way: an unavailable without it comes from a proxy that may have passed the
+// request on.
+func hasDetail(err error) bool {
+	wired, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return false
+	}
+	for _, detail := range wired.Details() {
+		value, err := detail.Value()
+		if d, ok := value.(*rotav1.ErrorDetail); err == nil && ok && d.GetCode() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// foreign gives the code of an answer that is not rota's but certainly one: no
+// handler has run, and no other attempt would fare better.
+func foreign(err error, wired bool) (registry.Code, bool) {
+	switch code := connect.CodeOf(err); code {
+	case connect.CodeUnimplemented, connect.CodePermissionDenied, connect.CodeUnauthenticated:
+		return wire.FromCode(code), true
+	case connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeResourceExhausted:
+		// Not wired, these are this side's complaint about an answer.
+		return wire.FromCode(code), wired
+	default:
+		return registry.Internal, false
+	}
+}
+
+// failure is the error of a call that is given up with code.
+func (c *call) failure(code registry.Code) error {
+	servers := "tried " + strings.Join(c.tried, ", ")
+	last := "last " + c.last + ": " + text(c.err)
+	spent := time.Since(c.start).Round(time.Millisecond)
+	switch code {
+	case registry.OutcomeUnknown:
+		return registry.Errorf(code, "%v: it may or may not have been done (%s; %s): look before you ask again", c.method, servers, last)
+	case registry.Deadline:
+		return registry.Errorf(code, "%v: no answer in %v (%s; %s): see \"rota status\", or give it more time", c.method, spent, servers, last)
+	case registry.Overloaded:
+		return registry.Errorf(code, "%v: too many requests are under way (%s; %s): ask again later, or less often", c.method, servers, last)
+	default:
+		return registry.Errorf(code, "%v: no replica could do it in %v (%s; %s): check the addresses, and \"rota status\"", c.method, spent, servers, last)
+	}
+}
+
+// text is an attempt's error for people, without connect's prefix.
+func text(err error) string {
+	wired, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	if code := wired.Code(); code == connect.CodeCanceled || code == connect.CodeDeadlineExceeded {
+		return "no answer"
+	}
+	return wired.Message()
+}
+
+// ended is an error of a call that the caller's context ended: it is both.
+type ended struct {
+	error
+	cause error
+}
+
+// Unwrap gives the registry.Error and the context's error to errors.Is.
+func (e *ended) Unwrap() []error { return []error{e.error, e.cause} }

@@ -1,0 +1,178 @@
+package client
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+var (
+	kinds    = []kind{read, repeatable, once}
+	outcomes = []outcome{answered, unreached, declined, crowded, late, broken, silent, unsure}
+)
+
+// after is the situation of a call to three replicas with 5 s, 4 s of them
+// left, after these outcomes.
+func after(k kind, past ...outcome) situation {
+	s := situation{kind: k, servers: 3, total: 5 * time.Second, left: 4 * time.Second, jitter: 0.5}
+	for _, o := range past {
+		s.tally, s.last = s.tally.add(o), o
+	}
+	return s
+}
+
+func TestAfterOneAttempt(t *testing.T) {
+	type want struct {
+		verb verb
+		code registry.Code
+	}
+	retried, delivered := want{verb: again}, want{verb: deliver}
+	unknown, lateCode := want{fail, registry.OutcomeUnknown}, want{fail, registry.Deadline}
+	for _, test := range []struct {
+		last                    outcome
+		read, repeatable, twice want
+	}{
+		{answered, delivered, delivered, delivered},
+		{unreached, retried, retried, retried},
+		{declined, retried, retried, retried},
+		{crowded, retried, retried, retried},
+		{late, retried, retried, lateCode},
+		{broken, retried, retried, unknown},
+		{silent, retried, retried, unknown},
+		{unsure, retried, retried, unknown},
+	} {
+		for k, w := range map[kind]want{read: test.read, repeatable: test.repeatable, once: test.twice} {
+			got := decide(after(k, test.last))
+			if got.verb != w.verb || w.verb == fail && got.code != w.code {
+				t.Errorf("kind %d, outcome %d: got %+v, want %+v", k, test.last, got, w)
+			}
+		}
+	}
+}
+
+// The rule that everything else rests on, in every situation there is.
+func TestWhatMayHaveRunIsNeverRepeatedUnlessItMay(t *testing.T) {
+	for _, before := range outcomes {
+		for _, last := range outcomes {
+			for _, left := range []time.Duration{0, time.Millisecond, 5 * time.Second} {
+				s := after(once, before, last)
+				s.left = left
+				got := decide(s)
+				if last.mayHaveRun() && (got.verb != fail || got.code != registry.OutcomeUnknown) {
+					t.Errorf("after %d, %d with %v left: %+v, want outcome_unknown", before, last, left, got)
+				}
+			}
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		past []outcome
+		want [3]registry.Code // by kind
+	}{
+		{"nobody there", []outcome{unreached, unreached}, [3]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable}},
+		{"no leader", []outcome{declined, declined}, [3]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable}},
+		{"one hung, the others gone", []outcome{silent, unreached}, [3]registry.Code{registry.Deadline, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+		{"broken, then no leader", []outcome{broken, declined}, [3]registry.Code{registry.Unavailable, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+		{"too late, says a replica", []outcome{late}, [3]registry.Code{registry.Deadline, registry.Deadline, registry.Deadline}},
+		{"overloaded", []outcome{crowded}, [3]registry.Code{registry.Overloaded, registry.Overloaded, registry.Overloaded}},
+		{"unknown, then overloaded", []outcome{unsure, crowded}, [3]registry.Code{registry.Overloaded, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+	} {
+		for _, k := range kinds {
+			s := after(k, test.past...)
+			s.left = 0
+			if got := decide(s); got.verb != fail || got.code != test.want[k] {
+				t.Errorf("%s, kind %d: got %+v, want %s", test.name, k, got, test.want[k])
+			}
+		}
+	}
+}
+
+func TestACallThatTheCallerEndedIsNotRepeated(t *testing.T) {
+	for _, k := range kinds {
+		for _, last := range outcomes[1:] {
+			s := after(k, last)
+			s.stopped = true
+			if got := decide(s); got.verb != fail {
+				t.Errorf("kind %d, outcome %d: got %+v", k, last, got)
+			}
+		}
+	}
+	s := after(read, unreached)
+	s.stopped = true
+	if got := decide(s); got.code != registry.Deadline {
+		t.Errorf("a cancelled read is %s, want deadline", got.code)
+	}
+}
+
+func TestEveryReplicaIsAskedAtOnceAndThenWithWaits(t *testing.T) {
+	var past []outcome
+	bounds := []time.Duration{0, 0, 25, 0, 0, 50, 0, 0, 100, 0, 0, 200, 0, 0, 400, 0, 0, 800, 0, 0, 1000, 0, 0, 1000}
+	for i, bound := range bounds {
+		past = append(past, unreached)
+		for _, jitter := range []float64{0, 0.5, 0.999} {
+			s := after(read, past...)
+			s.jitter = jitter
+			want := time.Duration(jitter * float64(bound*time.Millisecond))
+			if got := decide(s); got.verb != again || got.wait != want {
+				t.Errorf("attempt %d, jitter %v: got %+v, want a wait of %v", i+1, jitter, got, want)
+			}
+		}
+	}
+}
+
+func TestAnOverloadedReplicaIsAlwaysWaitedFor(t *testing.T) {
+	want := []time.Duration{12500 * time.Microsecond, 25 * time.Millisecond, 50 * time.Millisecond}
+	var past []outcome
+	for i := range crowdedMax {
+		past = append(past, crowded)
+		if got := decide(after(once, past...)); got.verb != again || got.wait != want[i] {
+			t.Errorf("overloaded %d times: got %+v, want a wait of %v", i+1, got, want[i])
+		}
+	}
+	if got := decide(after(once, append(past, crowded)...)); got.verb != fail || got.code != registry.Overloaded {
+		t.Errorf("overloaded %d times: got %+v, want overloaded", crowdedMax+1, got)
+	}
+}
+
+func TestTheBudgetOfAttempts(t *testing.T) {
+	s := after(read, unreached)
+	s.jitter = 0
+	s.tally.attempts = attemptsMax - 1
+	if got := decide(s); got.verb != again {
+		t.Errorf("after %d attempts: got %+v, want another", attemptsMax-1, got)
+	}
+	s.tally.attempts = attemptsMax
+	if got := decide(s); got.verb != fail || got.code != registry.Unavailable {
+		t.Errorf("after %d attempts: got %+v, want unavailable", attemptsMax, got)
+	}
+}
+
+func TestNoAttemptIsBegunThatCanHardlyEnd(t *testing.T) {
+	for _, test := range []struct{ total, least time.Duration }{
+		{5 * time.Second, 250 * time.Millisecond},
+		{time.Second, 200 * time.Millisecond},
+		{50 * time.Millisecond, 10 * time.Millisecond},
+	} {
+		s := after(once, unreached)
+		s.total, s.left = test.total, test.least+1
+		if got := decide(s); got.verb != again {
+			t.Errorf("more than %v of %v left: got %+v, want another attempt", test.least, test.total, got)
+		}
+		s.left = test.least
+		if got := decide(s); got.verb != fail || got.code != registry.Unavailable {
+			t.Errorf("%v of %v left: got %+v, want unavailable", test.least, test.total, got)
+		}
+	}
+}
+
+func TestAWaitLeavesTimeForTheAttempt(t *testing.T) {
+	s := after(read, unreached, unreached, unreached) // a wait of 12.5 ms
+	s.left = 255 * time.Millisecond
+	if got := decide(s); got.verb != again || got.wait != 5*time.Millisecond {
+		t.Errorf("got %+v, want a wait of 5 ms", got)
+	}
+}
