@@ -1,0 +1,361 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/client"
+)
+
+const (
+	// agentCallTimeout bounds one call of an agent, all servers together.
+	agentCallTimeout = 3 * time.Second
+	// agentAttemptTimeout leaves time for three servers in a call.
+	agentAttemptTimeout = time.Second
+	// agentLookEvery is how often an agent looks at its own record, and half
+	// as much again at most.
+	agentLookEvery = 2 * time.Second
+	// agentJoinPause is between two attempts to join.
+	agentJoinPause = 300 * time.Millisecond
+	// lonelyMin is how long no replica is in the gossip's view before the
+	// agent asks for new seeds, the first time; the pause doubles up to
+	// lonelyMax, because a join says alive, and must not say it often of a
+	// node that gossip cannot reach.
+	lonelyMin = 10 * time.Second
+	lonelyMax = 5 * time.Minute
+	// portAttempts is how often a free port is taken anew, when another
+	// process was faster.
+	portAttempts = 3
+)
+
+// agent is one node's process. Its fields belong to the goroutine of run,
+// except seeds, which gossip asks for.
+type agent struct {
+	options agentOptions
+	log     hclog.Logger
+	life    client.Life
+	silence *silence
+
+	// servers are the API addresses that client was made of: the configured
+	// ones first, then those that were told since.
+	servers []string
+	client  *client.Client
+	cluster registry.ClusterID
+	gossip  *gossip.Gossip
+	// mayBeIn says that a join was committed, or may have been.
+	mayBeIn bool
+
+	// lonelySince is when the last replica was in view, lonelyPause how long
+	// from then to the next call for seeds.
+	lonelySince time.Time
+	lonelyPause time.Duration
+
+	seeds struct {
+		sync.Mutex
+		known []string
+	}
+}
+
+func newAgent(o agentOptions, a *app) *agent {
+	log := a.logger("agent")
+	return &agent{
+		options: o, log: log, silence: &silence{log: log}, lonelyPause: lonelyMin,
+		life: client.Life{Name: registry.NodeName(o.name), Type: registry.NodeType(o.nodeType)},
+	}
+}
+
+// run lives until ctx ends, which is a goodbye, or until the name is another
+// process's, which is an error.
+func (g *agent) run(ctx context.Context) (err error) {
+	if open := exposed(g.options.endpoints()...); len(open) > 0 {
+		g.log.Warn("insecure: other machines can reach this address, and there is no TLS", "addresses", open)
+	}
+	if err := g.dial(g.options.servers); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	if err := g.attach(ctx); err != nil {
+		return g.giveUp(ctx, err)
+	}
+	g.log.Info("node is in the registry", "node", g.life.Name, "type", g.life.Type,
+		"gossip", g.life.Address, "boot", g.life.Boot, "cluster", g.cluster)
+	if err := g.watch(ctx); err != nil {
+		return err
+	}
+	g.sayGoodbye()
+	return nil
+}
+
+// giveUp makes a stop of an interrupted start: a join that was under way may
+// have been committed, and is taken back.
+func (g *agent) giveUp(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	if g.mayBeIn {
+		g.sayGoodbye()
+	}
+	return nil
+}
+
+func (g *agent) close() error {
+	var err error
+	if g.gossip != nil {
+		err = g.gossip.Close()
+	}
+	return errors.Join(err, g.client.Close())
+}
+
+// dial makes a client of these servers, instead of the one there was.
+func (g *agent) dial(servers []string) error {
+	c, err := client.Dial(servers, client.Options{
+		Timeout: agentCallTimeout, AttemptTimeout: agentAttemptTimeout, By: "agent " + g.options.name,
+	})
+	if err != nil {
+		return err
+	}
+	if g.client != nil {
+		_ = g.client.Close() // it always gives nil
+	}
+	g.client, g.servers = c, servers
+	return nil
+}
+
+// attach joins the registry and then the gossip. The gossip's port is held
+// until the moment gossip binds it, so that the address that the registry is
+// told is the right one.
+func (g *agent) attach(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		port, err := reservePort(g.options.gossip)
+		if err != nil {
+			return err
+		}
+		g.life.Address = port.advertised(g.options.advertise)
+		g.life.Boot = newBootID()
+		err = g.join(ctx)
+		port.release()
+		if err == nil {
+			err = g.startGossip(port.bind)
+		}
+		if attempt < portAttempts && port.free && errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		return err
+	}
+}
+
+// join waits until a server has taken the node, or refused it for good.
+func (g *agent) join(ctx context.Context) error {
+	for {
+		err := g.joinOnce(ctx)
+		if err == nil || ctx.Err() != nil || final(err) {
+			return err
+		}
+		g.silence.note(g.servers, err)
+		if !sleep(ctx, agentJoinPause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// joinOnce asks once, and keeps what it is told.
+func (g *agent) joinOnce(ctx context.Context) error {
+	admission, err := g.client.Join(ctx, g.life)
+	g.mayBeIn = g.mayBeIn || err == nil || errors.Is(err, registry.ErrOutcomeUnknown)
+	if err != nil {
+		return err
+	}
+	g.silence.end()
+	g.setSeeds(admission.Seeds)
+	g.cluster = admission.ClusterID
+	g.meet(admission.Servers)
+	return nil
+}
+
+// final is true of a refusal that asking again does not change.
+func final(err error) bool {
+	switch registry.CodeOf(err) {
+	case registry.Conflict, registry.Invalid, registry.Unimplemented:
+		return true
+	default:
+		return false
+	}
+}
+
+// startGossip shows the node to the cluster that it has joined.
+func (g *agent) startGossip(bind string) error {
+	started, err := gossip.Start(gossip.Config{
+		Name: g.options.name, Boot: string(g.life.Boot), Label: string(g.cluster), Role: gossip.Node,
+		Bind: bind, Advertise: g.life.Address, Profile: gossip.Profile(g.options.profile),
+		Seeds: g.takeSeeds, Logger: g.log.Named("gossip"),
+	})
+	if err != nil {
+		return err
+	}
+	g.gossip, g.lonelySince = started, time.Now()
+	g.options.gossip = bind
+	return nil
+}
+
+func (g *agent) setSeeds(seeds []string) {
+	g.seeds.Lock()
+	defer g.seeds.Unlock()
+	g.seeds.known = slices.Clone(seeds)
+}
+
+func (g *agent) takeSeeds() []string {
+	g.seeds.Lock()
+	defer g.seeds.Unlock()
+	return slices.Clone(g.seeds.known)
+}
+
+// meet adds API addresses to those that are asked. The configured ones stay
+// first, the newest of the others follow.
+func (g *agent) meet(told []string) {
+	servers := slices.Clone(g.options.servers)
+	for _, s := range slices.Concat(told, g.servers) {
+		if len(servers) < registry.ReplicasMax && !slices.Contains(servers, s) && dialable(s) == nil {
+			servers = append(servers, s)
+		}
+	}
+	if slices.Equal(servers, g.servers) {
+		return
+	}
+	if err := g.dial(servers); err != nil {
+		g.log.Warn("the addresses that a replica told cannot be used", "servers", servers, "error", err)
+	}
+}
+
+// watch looks at the node's own record until ctx ends.
+func (g *agent) watch(ctx context.Context) error {
+	for sleep(ctx, agentLookEvery+rand.N(agentLookEvery/2)) {
+		if err := g.look(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look reads the record at an index that this agent has seen, which costs no
+// round of the quorum, and cannot show a time before its own joining.
+func (g *agent) look(ctx context.Context) error {
+	if g.isLonely() {
+		return g.joinAgain(ctx)
+	}
+	record, err := g.client.Node(ctx, g.life.Name, client.AtLeast(0))
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		g.log.Warn("node was forgotten: joining again", "node", g.life.Name)
+		return g.joinAgain(ctx)
+	case err != nil:
+		g.silence.note(g.servers, err)
+		return nil
+	case record.Boot != g.life.Boot:
+		return fmt.Errorf("node %q is another process's now, at %s: the one at %s ends; if both shall live, give them different names",
+			g.life.Name, record.Address, g.life.Address)
+	case record.State == registry.Left:
+		return fmt.Errorf("node %q has left as %s, which is final: start the agent again", g.life.Name, g.life.Boot)
+	}
+	g.silence.end()
+	return nil
+}
+
+// isLonely notes which replicas are in view, and is true when it is time to
+// ask where they are.
+func (g *agent) isLonely() bool {
+	var apis, seeds []string
+	for _, m := range g.gossip.Members() {
+		if m.Role == gossip.Replica {
+			apis, seeds = append(apis, m.API), append(seeds, m.Addr)
+		}
+	}
+	if len(seeds) == 0 {
+		return time.Since(g.lonelySince) > g.lonelyPause
+	}
+	g.lonelySince, g.lonelyPause = time.Now(), lonelyMin
+	g.meet(apis)
+	g.remember(seeds)
+	return false
+}
+
+// remember puts the replicas in view before the seeds that were told: they are
+// where they are.
+func (g *agent) remember(inView []string) {
+	seeds := slices.Clone(inView)
+	for _, s := range g.takeSeeds() {
+		if len(seeds) < gossip.SeedsMax && !slices.Contains(seeds, s) {
+			seeds = append(seeds, s)
+		}
+	}
+	g.setSeeds(seeds)
+}
+
+// joinAgain joins as the same life. A cluster with another id is another
+// cluster, founded where the old one was: gossip starts anew under its label.
+func (g *agent) joinAgain(ctx context.Context) error {
+	g.lonelySince, g.lonelyPause = time.Now(), min(2*g.lonelyPause, lonelyMax)
+	before := g.cluster
+	if err := g.joinOnce(ctx); err != nil {
+		if final(err) {
+			return err
+		}
+		g.silence.note(g.servers, err)
+		return nil
+	}
+	if g.cluster == before {
+		return nil
+	}
+	g.log.Warn("the replicas are those of another cluster now", "before", before, "now", g.cluster)
+	err := g.gossip.Close()
+	return errors.Join(err, g.startGossip(g.options.gossip))
+}
+
+// sayGoodbye commits the goodbye first, so that it is told apart from a death,
+// and tells the gossip then. It has its own deadlines, since the context that
+// ended cannot bound it.
+func (g *agent) sayGoodbye() {
+	ctx, cancel := context.WithTimeout(context.Background(), agentCallTimeout)
+	defer cancel()
+	if _, err := g.client.Leave(ctx, g.life.Name, g.life.Boot, "stopped"); err != nil {
+		g.log.Warn("goodbye was not heard: the registry will find out by gossip", "node", g.life.Name, "error", err)
+	}
+	if g.gossip == nil {
+		return
+	}
+	if err := g.gossip.Leave(ctx); err != nil {
+		g.log.Debug("gossip did not confirm the goodbye", "error", err)
+	}
+}
+
+// silence says that no server answers: at once, then every 5 s.
+type silence struct {
+	log  hclog.Logger
+	last time.Time // zero while they answer
+}
+
+const silenceEvery = 5 * time.Second
+
+func (s *silence) note(servers []string, err error) {
+	if time.Since(s.last) < silenceEvery {
+		return
+	}
+	s.last = time.Now()
+	s.log.Warn("no server has taken the call: waiting", "servers", servers, "error", err)
+}
+
+func (s *silence) end() {
+	if !s.last.IsZero() {
+		s.log.Info("the servers answer again")
+	}
+	s.last = time.Time{}
+}

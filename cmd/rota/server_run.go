@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rota-registry/rota/fsm/replica"
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/replicas"
+	"github.com/rota-registry/rota/rpc/server"
+)
+
+// stepDownTimeout bounds handing leadership over; Raft bounds it further.
+const stepDownTimeout = 5 * time.Second
+
+// serverProcess is what rota server is made of.
+type serverProcess struct {
+	options serverOptions
+	log     hclog.Logger
+	listen  net.Listener
+	caller  *replicas.Client
+	replica *replica.Replica
+	api     *server.Server
+	served  chan error // what Serve returned, once
+	halted  chan error // what makes it impossible to go on, once
+}
+
+// runServer runs a replica until ctx ends, which is an orderly stop, or until
+// it cannot go on.
+func runServer(ctx context.Context, o serverOptions, log hclog.Logger) error {
+	p, err := openServer(o, log)
+	if err != nil {
+		return err
+	}
+	go func() { p.served <- p.api.Serve(p.listen) }() // Shutdown ends it, stop joins it
+	p.replica.Start()
+	select {
+	case <-ctx.Done():
+		return p.stop()
+	case err := <-p.halted:
+		return p.crash(err)
+	case err := <-p.served:
+		return errors.Join(fmt.Errorf("the API's listener failed: %w", err), p.close())
+	}
+}
+
+// openServer binds all ports, the API's first, and opens the store.
+func openServer(o serverOptions, log hclog.Logger) (*serverProcess, error) {
+	if open := exposed(o.endpoints()...); len(open) > 0 {
+		log.Warn("insecure: other machines can reach these addresses, and there is no TLS", "addresses", open)
+	}
+	p := &serverProcess{options: o, log: log, served: make(chan error, 1), halted: make(chan error, 1)}
+	if err := errors.Join(portFree("tcp", o.raft), portFree("tcp", o.gossip), portFree("udp", o.gossip)); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.listen, err = net.Listen("tcp", o.api); err != nil {
+		return nil, taken("tcp", o.api, err)
+	}
+	if err := p.open(); err != nil {
+		return nil, errors.Join(err, p.listen.Close())
+	}
+	log.Info("replica is starting", "name", o.name, "api", o.advertisedAPI(p.listen.Addr()),
+		"raft", p.replica.Self().Raft, "gossip", p.replica.Self().Gossip, "data", o.dataDir, "version", readVersion().Version)
+	return p, nil
+}
+
+func (p *serverProcess) open() error {
+	metrics, err := newMetrics()
+	if err != nil {
+		return err
+	}
+	p.caller = replicas.New(replicas.Options{})
+	if p.replica, err = replica.Open(p.replicaOptions()); err != nil {
+		p.caller.Close()
+		return err
+	}
+	metrics.observe(p.replica)
+	p.api, err = server.New(server.Options{
+		Replica: p.replica, Name: registry.ReplicaName(p.options.name),
+		Logger: p.log.Named("api"), Metrics: metrics.handler(),
+	})
+	if err != nil {
+		return errors.Join(err, p.close())
+	}
+	return nil
+}
+
+func (p *serverProcess) replicaOptions() replica.Options {
+	o := p.options
+	return replica.Options{
+		Name: registry.ReplicaName(o.name), DataDir: o.dataDir, API: o.advertisedAPI(p.listen.Addr()),
+		RaftBind: o.raft, GossipBind: o.gossip, Advertise: o.advertise, Replicas: o.replicas,
+		GossipProfile: gossip.Profile(o.profile), Timings: o.timings(), Version: readVersion().Version,
+		Logger: p.log.Named("replica"), Caller: p.caller, Halt: func(err error) { p.halted <- err },
+	}
+}
+
+// stop ends in order: leadership to another, then the requests under way, then
+// the replica. Who is cut off at the deadline hears that the outcome is
+// unknown.
+func (p *serverProcess) stop() error {
+	p.log.Info("replica is stopping", "name", p.options.name)
+	ctx, cancel := context.WithTimeout(context.Background(), stepDownTimeout)
+	p.replica.StepDown(ctx)
+	cancel()
+	ctx, cancel = context.WithTimeout(context.Background(), p.options.drain)
+	defer cancel()
+	if err := p.api.Shutdown(ctx); err != nil {
+		p.log.Warn("requests were cut off when the drain time-out had passed", "after", p.options.drain)
+	}
+	err := errors.Join(<-p.served, p.close())
+	p.log.Info("replica has stopped", "name", p.options.name)
+	return err
+}
+
+// close ends the replica and then what it calls others with.
+func (p *serverProcess) close() error {
+	err := p.replica.Close()
+	p.caller.Close()
+	return err
+}
+
+// crash ends at once: when the log or the store cannot be trusted, nothing is
+// put in order that would need them, and the process's end closes the rest.
+func (p *serverProcess) crash(err error) error {
+	p.log.Error("replica cannot go on", "name", p.options.name, "error", err)
+	return fmt.Errorf("replica %s cannot go on: %w", p.options.name, err)
+}
+
+// portFree says who has an address that something else will bind in a moment,
+// more clearly than that will.
+func portFree(network, address string) error {
+	if network == "udp" {
+		c, err := net.ListenPacket(network, address)
+		if err != nil {
+			return taken(network, address, err)
+		}
+		return c.Close()
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return taken(network, address, err)
+	}
+	return l.Close()
+}
