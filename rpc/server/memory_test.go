@@ -37,9 +37,22 @@ type memory struct {
 
 func newMemory() *memory {
 	m := &memory{}
+	m.clear()
+	return m
+}
+
+func (m *memory) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.mu.state = registry.NewState()
 	m.mu.at, m.mu.ready = registry.Position{Index: 10, Term: 2}, true
-	return m
+}
+
+// reset brings it back to two proxies and a worker, all alive.
+func (m *memory) reset(t testing.TB) {
+	t.Helper()
+	m.clear()
+	m.do(t, join("proxy-1", "proxy"), join("proxy-2", "proxy"), join("worker-1", "worker"))
 }
 
 func (m *memory) hook(ctx context.Context, what string) error {
@@ -152,11 +165,11 @@ func join(name registry.NodeName, typ registry.NodeType) registry.JoinNode {
 	return registry.JoinNode{Name: name, Type: typ, Address: "h:1", Boot: boot}
 }
 
-// withNodes is a memory with two proxies and a worker, all alive.
+// withNodes is a memory after reset.
 func withNodes(t testing.TB) *memory {
 	t.Helper()
 	m := newMemory()
-	m.do(t, join("proxy-1", "proxy"), join("proxy-2", "proxy"), join("worker-1", "worker"))
+	m.reset(t)
 	return m
 }
 
