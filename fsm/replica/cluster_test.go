@@ -2,9 +2,13 @@ package replica_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,26 +25,30 @@ import (
 type cluster struct {
 	t    *testing.T
 	dir  string
+	tune func(*replica.Options) // changes what options gives; nil changes nothing
+	raft *links                 // Raft's connections go through it; nil: they are direct
+
 	mu   sync.Mutex
-	at   map[string]*replica.Replica // by API address
-	cut  map[string]bool             // API addresses that do not answer
-	live map[registry.ReplicaName]*running
+	at   map[string]*running // by API address
+	cut  map[string]bool     // API addresses that cannot be reached, nor reach others
+	hung map[string]bool     // API addresses that take calls and do not answer
+	// asked is called when a replica is asked for its term; nil is nobody.
+	asked func()
 }
 
 type running struct {
 	*replica.Replica
 	name   registry.ReplicaName
 	api    string
+	dir    string
 	halted chan error
 }
 
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, dir: t.TempDir(), at: map[string]*replica.Replica{}, cut: map[string]bool{}, live: map[registry.ReplicaName]*running{}}
+	c := &cluster{t: t, dir: t.TempDir(), at: map[string]*running{}, cut: map[string]bool{}, hung: map[string]bool{}}
 	t.Cleanup(func() {
-		for _, r := range c.live {
-			if err := r.Close(); err != nil {
-				t.Errorf("close %s: %v", r.name, err)
-			}
+		for _, r := range c.running() {
+			c.kill(r)
 		}
 	})
 	return c
@@ -59,7 +67,7 @@ func freePort(t *testing.T) string {
 
 func (c *cluster) options(name registry.ReplicaName, api string, list []string) (replica.Options, chan error) {
 	halted := make(chan error, 1)
-	return replica.Options{
+	opts := replica.Options{
 		Name:          name,
 		DataDir:       filepath.Join(c.dir, string(name)),
 		API:           api,
@@ -73,7 +81,11 @@ func (c *cluster) options(name registry.ReplicaName, api string, list []string) 
 		Halt: func(err error) {
 			halted <- err
 		},
-	}, halted
+	}
+	if c.tune != nil {
+		c.tune(&opts)
+	}
+	return opts, halted
 }
 
 type testWriter struct{ t *testing.T }
@@ -93,26 +105,48 @@ func (c *cluster) start(name registry.ReplicaName, api string, list []string) *r
 }
 
 func (c *cluster) tryStart(name registry.ReplicaName, api string, list []string) (*running, error) {
+	r, err := c.open(name, api, list)
+	if err == nil {
+		r.Start()
+	}
+	return r, err
+}
+
+// open opens a replica that others can reach, and does not start it.
+func (c *cluster) open(name registry.ReplicaName, api string, list []string) (*running, error) {
 	opts, halted := c.options(name, api, list)
 	r, err := replica.Open(opts)
 	if err != nil {
 		return nil, err
 	}
-	run := &running{Replica: r, name: name, api: api, halted: halted}
+	run := &running{Replica: r, name: name, api: api, dir: opts.DataDir, halted: halted}
 	c.mu.Lock()
-	c.at[api], c.live[name] = r, run
-	c.mu.Unlock()
-	r.Start()
+	defer c.mu.Unlock()
+	c.at[api] = run
 	return run, nil
+}
+
+// running gives the replicas that run, by name.
+func (c *cluster) running() []*running {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.SortedFunc(maps.Values(c.at), func(a, b *running) int {
+		return strings.Compare(string(a.name)+a.api, string(b.name)+b.api)
+	})
+}
+
+func addresses(t *testing.T, n int) []string {
+	var list []string
+	for range n {
+		list = append(list, freePort(t))
+	}
+	return list
 }
 
 // startAll starts n replicas r1, r2, … and waits until all are ready.
 func (c *cluster) startAll(n int) []*running {
 	c.t.Helper()
-	var list []string
-	for range n {
-		list = append(list, freePort(c.t))
-	}
+	list := addresses(c.t, n)
 	var out []*running
 	for i, api := range list {
 		out = append(out, c.start(registry.ReplicaName(fmt.Sprintf("r%d", i+1)), api, list))
@@ -143,7 +177,6 @@ func (c *cluster) kill(r *running) {
 	c.t.Helper()
 	c.mu.Lock()
 	delete(c.at, r.api)
-	delete(c.live, r.name)
 	c.mu.Unlock()
 	if err := r.Close(); err != nil {
 		c.t.Errorf("close %s: %v", r.name, err)
@@ -169,50 +202,76 @@ func (c *cluster) eventually(within time.Duration, check func() error) {
 	}
 }
 
-func (c *cluster) reach(from, to string) (*replica.Replica, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := c.at[to]
-	if r == nil || c.cut[from] || c.cut[to] {
-		return nil, registry.Errorf(registry.Unavailable, "%s cannot be reached", to)
+// holds checks over and over for a while that something stays true.
+func (c *cluster) holds(during time.Duration, check func() error) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), during)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if err := check(); err != nil {
+			c.t.Fatal(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
-	return r, nil
 }
 
-// wires are the calls of one replica.
-type wires struct {
-	c    *cluster
-	from string
+// haltOf waits until a replica says that it cannot go on, and gives why.
+func (c *cluster) haltOf(r *running) error {
+	c.t.Helper()
+	select {
+	case err := <-r.halted:
+		return err
+	case <-time.After(20 * time.Second):
+		c.t.Fatalf("%s did not halt: ready %v, %s", r.name, r.Self().Ready, r.Self().NotReadyReason)
+		return nil
+	}
 }
 
-func (w wires) Hello(ctx context.Context, api string, from registry.Greeting) (registry.Greeting, error) {
-	r, err := w.c.reach(w.from, api)
+// leader waits until one replica leads and is ready, and gives it and the rest.
+func (c *cluster) leader() (leader *running, others []*running) {
+	c.t.Helper()
+	c.eventually(20*time.Second, func() error {
+		leader, others = nil, nil
+		for _, r := range c.running() {
+			if g := r.Self(); g.Role == "leader" && g.Ready && leader == nil {
+				leader = r
+			} else {
+				others = append(others, r)
+			}
+		}
+		if leader == nil {
+			return errors.New("nobody leads")
+		}
+		return nil
+	})
+	return leader, others
+}
+
+// put registers a pool, and gives the index at which it stands.
+func (c *cluster) put(r *running, name registry.PoolName) registry.Index {
+	c.t.Helper()
+	_, at, err := r.Propose(within(c.t, 10*time.Second), registry.RegisterPool{Spec: registry.Spec{Name: name, NodeType: registry.Worker}})
 	if err != nil {
-		return registry.Greeting{}, err
+		c.t.Fatalf("register %s at %s: %v", name, r.name, err)
 	}
-	return r.Hello(ctx, from)
+	return at.Index
 }
 
-func (w wires) CurrentTerm(ctx context.Context, api string, name registry.ReplicaName) (registry.Term, error) {
-	r, err := w.c.reach(w.from, api)
+// shows reports whether a read of a replica, which must succeed, shows a pool.
+func (c *cluster) shows(r *running, name registry.PoolName, opts registry.ReadOptions) (found bool) {
+	c.t.Helper()
+	_, err := r.Read(within(c.t, 10*time.Second), opts, func(s *registry.State) {
+		_, err := s.Pool(name)
+		found = err == nil
+	})
 	if err != nil {
-		return 0, err
+		c.t.Fatalf("read %s at %s: %v", name, r.name, err)
 	}
-	return r.CurrentTerm(ctx, name)
-}
-
-func (w wires) ReadIndex(ctx context.Context, api string) (registry.Index, error) {
-	r, err := w.c.reach(w.from, api)
-	if err != nil {
-		return 0, err
-	}
-	return r.ReadIndex(ctx)
-}
-
-func (w wires) Forward(ctx context.Context, api string, command []byte) ([]byte, registry.Position, error) {
-	r, err := w.c.reach(w.from, api)
-	if err != nil {
-		return nil, registry.Position{}, err
-	}
-	return r.Forward(ctx, command)
+	return found
 }

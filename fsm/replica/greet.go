@@ -58,7 +58,7 @@ func (r *Replica) Hello(_ context.Context, from registry.Greeting) (registry.Gre
 
 // note takes a greeting into the book, if it is one of this cluster's.
 func (r *Replica) note(g registry.Greeting) error {
-	if err := g.Name.Validate(); err != nil {
+	if err := registry.Check(registry.SetReplica{Replica: g.Replica}); err != nil {
 		return err
 	}
 	if g.StoreID == r.store.storeID {
@@ -73,8 +73,10 @@ func (r *Replica) note(g registry.Greeting) error {
 	case ok && known.StoreID != g.StoreID:
 		// It is told: the answer's roster is what makes it refuse to start.
 		return nil
+	case g.Name == r.opts.Name:
+		return nil // the book says where this replica is, not its namesake
 	}
-	if r.book.note(g.Replica) && g.Name != r.opts.Name {
+	if r.book.note(g.Replica) {
 		r.log.Debug("replica met", "name", g.Name, "api", g.API, "raft", g.Raft, "gossip", g.Gossip)
 		r.lead.poke()
 		return r.remember(func(i *identity) { i.Book = r.book.all() })

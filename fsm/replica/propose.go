@@ -46,7 +46,7 @@ func (r *Replica) untilLeader(ctx context.Context, try func(context.Context) err
 		if !errors.Is(err, registry.ErrUnavailable) {
 			return err
 		}
-		if pause(ctx, retryEvery) != nil {
+		if pause(ctx, retryEvery) != nil || r.life.ctx.Err() != nil {
 			return err
 		}
 	}

@@ -95,13 +95,18 @@ func (r *Replica) CurrentTerm(_ context.Context, name registry.ReplicaName) (reg
 	return registry.Term(rf.CurrentTerm()), nil
 }
 
-// follow asks the leader for an index.
+// follow asks the leader for an index. Whatever kept the leader from answering,
+// nothing was done, and who waits may ask the next one.
 func (r *Replica) follow(ctx context.Context) (registry.Index, error) {
-	_, api := r.leader()
+	name, api := r.leader()
 	if api == "" || api == r.opts.API {
 		return 0, r.noLeader()
 	}
-	return r.opts.Caller.ReadIndex(ctx, api)
+	index, err := r.opts.Caller.ReadIndex(ctx, api)
+	if err != nil {
+		return 0, registry.Errorf(registry.Unavailable, "replica %s: the leader %s at %s gave no index to read at: %v", r.opts.Name, name, api, err)
+	}
+	return index, nil
 }
 
 // confirm gives the commit index of a leader that a majority of the voters
@@ -162,7 +167,7 @@ func (r *Replica) askTerm(ctx context.Context, name registry.ReplicaName, ours r
 // who asked before it was looked for.
 type rounds struct {
 	run   func(context.Context) (registry.Index, error)
-	spawn func(func())
+	spawn func(func()) bool // false: it is too late for another goroutine
 
 	mu      sync.Mutex
 	running bool
@@ -185,8 +190,8 @@ func (rs *rounds) join(ctx context.Context) (registry.Index, error) {
 	start := !rs.running
 	rs.running = true
 	rs.mu.Unlock()
-	if start {
-		rs.spawn(rs.loop)
+	if start && !rs.spawn(rs.loop) {
+		rs.fail()
 	}
 	select {
 	case <-mine.done:
@@ -194,6 +199,16 @@ func (rs *rounds) join(ctx context.Context) (registry.Index, error) {
 	case <-ctx.Done():
 		return 0, registry.Errorf(registry.Unavailable, "no leader confirmed itself before the deadline")
 	}
+}
+
+// fail ends the wait of all who joined, when no round can be run any more.
+func (rs *rounds) fail() {
+	rs.mu.Lock()
+	now := rs.next
+	rs.next, rs.running = nil, false
+	rs.mu.Unlock()
+	now.err = registry.Errorf(registry.Unavailable, "this replica is closed: ask another")
+	close(now.done)
 }
 
 // loop runs rounds until nobody waits.

@@ -126,16 +126,24 @@ func (r *Replica) commitFounding() (again bool) {
 	return !r.settle(found)
 }
 
-// settle commits a command of the leader's own.
+// settle commits a command of the leader's own. It is false when that is worth
+// trying again; what the registry refuses is not.
 func (r *Replica) settle(cmd registry.Command) bool {
+	if err := registry.Check(cmd); err != nil {
+		r.log.Warn("not proposed", "error", err)
+		return true
+	}
 	ctx, cancel := context.WithTimeout(r.life.ctx, raftIOTimeout)
 	defer cancel()
 	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
-	if err == nil && out.Err == nil {
-		return true
+	if err != nil {
+		r.log.Debug("not committed, tried again", "error", err)
+		return false
 	}
-	r.log.Debug("not committed, tried again", "error", err, "refused", out.Err)
-	return false
+	if out.Err != nil {
+		r.log.Warn("refused", "error", out.Err)
+	}
+	return true
 }
 
 // SeesNode reports whether this replica's gossip shows a life of a node.

@@ -49,13 +49,17 @@ type Replica struct {
 
 		sync.Mutex
 		closed bool
-		err    error
+		ended  chan struct{} // closed when the first Close is done
+		err    error         // what it returned
 	}
+
+	// writing orders the changes of the identity file; mu guards what others
+	// read of it, and is never held while the file is written.
+	writing sync.Mutex
 
 	mu struct {
 		sync.Mutex
 		waiting string // why Raft has not started, for people
-		adopted bool   // the log's word on this replica was compared with its store
 	}
 }
 
@@ -69,6 +73,7 @@ func Open(opts Options) (*Replica, error) {
 	}
 	r := &Replica{opts: opts, log: opts.Logger, opened: time.Now(), boot: registry.BootID(newID(registry.BootIDLen / 2))}
 	r.life.ctx, r.life.stop = context.WithCancel(context.Background())
+	r.life.ended = make(chan struct{})
 	r.mu.waiting = "it has just started"
 	r.lead.init()
 	r.machine = fsm.NewMachine(r.halt)
@@ -129,6 +134,9 @@ func (r *Replica) startRaft() error {
 	}
 	r.network.Store(tr)
 	r.raft.Store(rf)
+	if r.life.ctx.Err() != nil { // Close may have looked before there was a Raft
+		return r.closeRaft()
+	}
 	r.setWaiting("")
 	r.spawn(func() { r.lead.drain(r.life.ctx, notify) })
 	r.spawn(r.leadWhenElected)
@@ -217,19 +225,23 @@ func (r *Replica) catchUp(ctx context.Context) {
 			r.log.Info("replica is ready", "api", r.opts.API, "index", r.machine.At().Index)
 			return
 		}
+		_ = pause(ctx, joinEvery)
 	}
 }
 
 // halt tells the owner, once, what makes it impossible to go on.
 func (r *Replica) halt(err error) { r.halted.Do(func() { r.opts.Halt(err) }) }
 
-// spawn runs f in a goroutine that Close waits for; not once Close has begun.
-func (r *Replica) spawn(f func()) {
+// spawn runs f in a goroutine that Close waits for; once Close has begun it
+// does not, and says so.
+func (r *Replica) spawn(f func()) bool {
 	r.life.Lock()
 	defer r.life.Unlock()
-	if !r.life.closed {
-		r.life.wg.Go(f)
+	if r.life.closed {
+		return false
 	}
+	r.life.wg.Go(f)
+	return true
 }
 
 func (r *Replica) setWaiting(why string) {
@@ -247,13 +259,17 @@ func (r *Replica) founding() []registry.Replica {
 
 // remember changes the identity file.
 func (r *Replica) remember(change func(*identity)) error {
+	r.writing.Lock()
+	defer r.writing.Unlock()
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	next := *r.store.id
+	r.mu.Unlock()
 	change(&next)
 	if err := next.write(r.opts.DataDir); err != nil {
 		return fmt.Errorf("data directory %s: %w", r.opts.DataDir, err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.store.id = &next
 	return nil
 }
@@ -285,9 +301,10 @@ func (r *Replica) Close() error {
 	r.life.closed = true
 	r.life.Unlock()
 	if !first {
-		r.life.wg.Wait()
+		<-r.life.ended
 		return r.life.err
 	}
+	defer close(r.life.ended)
 	r.stopping.Store(true)
 	r.life.stop()
 	r.life.err = errors.Join(r.closeRaft(), r.closeGossip())

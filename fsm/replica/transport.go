@@ -44,9 +44,11 @@ func newTransport(s *streams, book raft.ServerAddressProvider, logger hclog.Logg
 }
 
 // Close ends the connections too: NetworkTransport.Close leaves the reads of
-// inbound ones hanging. It may be called more than once.
+// inbound ones hanging, and the pool of outbound ones open. It may be called
+// more than once.
 func (t *transport) Close() error {
 	err := t.NetworkTransport.Close()
+	t.CloseStreams()
 	t.streams.breakAll()
 	return err
 }

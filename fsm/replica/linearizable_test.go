@@ -1,0 +1,186 @@
+package replica_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/fsm/replica"
+	"github.com/rota-registry/rota/registry"
+)
+
+// hurry makes a replica stand for election at once when it misses its leader.
+func hurry(t *testing.T, r *running) {
+	t.Helper()
+	conf := r.Raft().ReloadableConfig()
+	conf.HeartbeatTimeout, conf.ElectionTimeout = 150*time.Millisecond, 150*time.Millisecond
+	if err := r.Raft().ReloadConfig(conf); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestADeposedLeaderServesNoStaleRead: a leader whose Raft is cut off goes on
+// believing in itself until its lease ends, here for 3 s. Meanwhile another one
+// is elected and commits. The old one must then not give a linearizable read
+// of the old state, whether the others can tell it their term or not; a local
+// read it gives, and later with its age.
+func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
+	t.Parallel()
+	for name, alone := range map[string]bool{"the others answer": false, "nobody answers": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			c.raft = newLinks(t)
+			c.tune = func(o *replica.Options) {
+				o.Timings = replica.Timings{Heartbeat: 3 * time.Second, Election: 3 * time.Second, Lease: 3 * time.Second}
+				if o.Name != "r1" { // r1 founds, so it is the first leader
+					o.Timings.Lease = 100 * time.Millisecond
+				}
+			}
+			rs := c.startAll(3)
+			old, _ := c.leader()
+			if old != rs[0] {
+				t.Fatalf("%s leads, not the founder", old.name)
+			}
+			c.put(old, "before")
+			c.raft.isolate(old.api)
+			c.set(func() { c.cut[old.api] = alone })
+			c.writeWithout(old)
+
+			c.refusesOldReads(old)
+			if !c.shows(old, "before", registry.ReadOptions{Consistency: registry.Local}) || c.shows(old, "after", registry.ReadOptions{Consistency: registry.Local}) {
+				t.Error("a local read of the old leader is not the old state")
+			}
+			c.ages(old)
+
+			c.raft.rejoin(old.api)
+			c.set(func() { delete(c.cut, old.api) })
+			if !c.shows(old, "after", registry.ReadOptions{}) {
+				t.Error("after the heal a linearizable read of the old leader is old")
+			}
+		})
+	}
+}
+
+// writeWithout elects another leader and commits the pool "after" there, while
+// the old one still believes that it leads.
+func (c *cluster) writeWithout(old *running) {
+	c.t.Helper()
+	var others []*running
+	for _, r := range c.running() {
+		if r != old {
+			others = append(others, r)
+			hurry(c.t, r)
+		}
+	}
+	c.put(others[0], "after")
+	if g := old.Self(); g.Role != "leader" {
+		c.t.Fatalf("the old leader is a %s already: there were no two leaders, and this shows nothing", g.Role)
+	}
+}
+
+// refusesOldReads asks the old leader many times at once.
+func (c *cluster) refusesOldReads(old *running) {
+	c.t.Helper()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			var after bool
+			began := time.Now()
+			_, err := old.Read(within(c.t, 300*time.Millisecond), registry.ReadOptions{}, func(s *registry.State) {
+				_, err := s.Pool("after")
+				after = err == nil
+			})
+			if err == nil && !after {
+				c.t.Error("a linearizable read of the deposed leader shows the old state")
+			}
+			if err != nil && !errors.Is(err, registry.ErrUnavailable) || time.Since(began) > 1300*time.Millisecond {
+				c.t.Errorf("after %s: %v", time.Since(began), err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// ages waits until a replica without a leader tells the age of its state.
+func (c *cluster) ages(old *running) {
+	c.t.Helper()
+	c.eventually(10*time.Second, func() error {
+		info, err := old.Read(c.t.Context(), registry.ReadOptions{Consistency: registry.Local}, func(*registry.State) {})
+		if err == nil && info.Age == 0 {
+			return errors.New("its age is 0")
+		}
+		return err
+	})
+}
+
+// TestTheIndexIsTakenBeforeTheVotersAreAsked: a write that commits while they
+// answer is not covered by their answers, so its index must not be what they
+// confirm.
+func TestTheIndexIsTakenBeforeTheVotersAreAsked(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.startAll(3)
+	leader, _ := c.leader()
+	c.put(leader, "before")
+	var once sync.Once
+	var during registry.Index
+	c.set(func() {
+		c.asked = func() { once.Do(func() { during = c.put(leader, "during") }) }
+	})
+	index, err := leader.ReadIndex(within(t, 5*time.Second))
+	if err != nil || during == 0 || index >= during {
+		t.Errorf("confirmed index %d, the write during the question got %d: %v", index, during, err)
+	}
+	if index, err = leader.ReadIndex(within(t, 5*time.Second)); err != nil || index < during {
+		t.Errorf("afterwards index %d was confirmed, want %d or more: %v", index, during, err)
+	}
+}
+
+// TestReadsNeverGoBackwards over replicas, while leadership moves: each read
+// begins after the one before, on another replica.
+func TestReadsNeverGoBackwards(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	var last registry.Position
+	for i := range 60 {
+		if i%20 == 10 {
+			leader, _ := c.leader()
+			if err := leader.Raft().LeadershipTransfer().Error(); err != nil && !errors.Is(err, raft.ErrNotLeader) {
+				t.Logf("transfer: %v", err)
+			}
+		}
+		if i%3 == 0 {
+			last.Index = max(last.Index, c.put(rs[i%2], registry.PoolName("p-"+decimal(registry.Index(i)))))
+		}
+		info, err := rs[i%3].Read(within(t, 10*time.Second), registry.ReadOptions{}, func(*registry.State) {})
+		if err != nil || info.Index < last.Index || info.Term < last.Term {
+			t.Fatalf("read %d at %s: %+v, the one before had %+v: %v", i, rs[i%3].name, info.Position, last, err)
+		}
+		last = info.Position
+	}
+}
+
+// TestAtLeastWaitsForItsIndex, and no longer than its deadline.
+func TestAtLeastWaitsForItsIndex(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	at := c.put(rs[0], "seen")
+	for _, r := range rs {
+		if !c.shows(r, "seen", registry.ReadOptions{Consistency: registry.AtLeast, AtLeastIndex: at}) {
+			t.Errorf("%s at index %d does not show what stands there", r.name, at)
+		}
+	}
+	for _, consistency := range []registry.Consistency{registry.AtLeast, registry.Local, registry.Linearizable} {
+		began := time.Now()
+		_, err := rs[1].Read(within(t, 200*time.Millisecond), registry.ReadOptions{Consistency: consistency, AtLeastIndex: at + 1000}, func(*registry.State) {
+			t.Error("the read was answered")
+		})
+		if !errors.Is(err, registry.ErrDeadline) || time.Since(began) > 1200*time.Millisecond {
+			t.Errorf("consistency %d, after %s: %v, want deadline", consistency, time.Since(began), err)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package replica_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+// wires are the calls of one replica to the others. They go straight to the
+// other's methods, unless they are cut or hang.
+type wires struct {
+	c    *cluster
+	from string
+}
+
+// reach gives the replica at an address. While the address hangs it waits for
+// ctx; sent says that the request may have arrived.
+func (c *cluster) reach(ctx context.Context, from, to string) (r *running, sent bool, err error) {
+	c.mu.Lock()
+	r = c.at[to]
+	cut, hung := r == nil || c.cut[from] || c.cut[to], c.hung[to]
+	c.mu.Unlock()
+	switch {
+	case cut:
+		return nil, false, registry.Errorf(registry.Unavailable, "%s cannot be reached", to)
+	case hung:
+		<-ctx.Done()
+		return nil, true, registry.Errorf(registry.Deadline, "%s did not answer in time", to)
+	}
+	return r, true, nil
+}
+
+// set changes cut, hung or asked.
+func (c *cluster) set(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+func (w wires) Hello(ctx context.Context, api string, from registry.Greeting) (registry.Greeting, error) {
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return registry.Greeting{}, err
+	}
+	if w.c.raft != nil {
+		from.Raft = w.c.raft.between(api, w.from, from.Raft)
+	}
+	g, err := r.Hello(ctx, from)
+	if w.c.raft != nil && err == nil {
+		g.Raft = w.c.raft.between(w.from, api, g.Raft)
+	}
+	return g, err
+}
+
+func (w wires) CurrentTerm(ctx context.Context, api string, name registry.ReplicaName) (registry.Term, error) {
+	w.c.mu.Lock()
+	asked := w.c.asked
+	w.c.mu.Unlock()
+	if asked != nil {
+		asked()
+	}
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return 0, err
+	}
+	return r.CurrentTerm(ctx, name)
+}
+
+func (w wires) ReadIndex(ctx context.Context, api string) (registry.Index, error) {
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return 0, err
+	}
+	return r.ReadIndex(ctx)
+}
+
+func (w wires) Forward(ctx context.Context, api string, command []byte) ([]byte, registry.Position, error) {
+	r, sent, err := w.c.reach(ctx, w.from, api)
+	if err != nil && sent {
+		err = registry.Errorf(registry.OutcomeUnknown, "%s broke off after the command may have reached it", api)
+	}
+	if err != nil {
+		return nil, registry.Position{}, err
+	}
+	return r.Forward(ctx, command)
+}
+
+// links stand between the replicas' Rafts, one listener for each direction of
+// each pair, so that one replica can be cut off.
+type links struct {
+	t  *testing.T
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	links  map[[2]string]*link // by the API addresses, from and to
+	cut    map[string]bool     // API addresses
+	closed bool
+}
+
+type link struct {
+	net.Listener
+	to    string // the Raft address of the moment
+	conns map[net.Conn]struct{}
+}
+
+func newLinks(t *testing.T) *links {
+	l := &links{t: t, links: map[[2]string]*link{}, cut: map[string]bool{}}
+	t.Cleanup(l.close)
+	return l
+}
+
+// between gives the address at which one replica reaches another's Raft.
+func (l *links) between(from, to, raftAddr string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := [2]string{from, to}
+	if k := l.links[key]; k != nil {
+		k.to = raftAddr
+		return k.Addr().String()
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		l.t.Error(err)
+		return raftAddr
+	}
+	k := &link{Listener: listener, to: raftAddr, conns: map[net.Conn]struct{}{}}
+	l.links[key] = k
+	l.wg.Go(func() { l.serve(key, k) })
+	return k.Addr().String()
+}
+
+func (l *links) serve(key [2]string, k *link) {
+	for {
+		in, err := k.Accept()
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		to := k.to
+		l.mu.Unlock()
+		out, err := net.Dial("tcp", to)
+		if err != nil || !l.connect(key, k, in, out) {
+			_ = in.Close()
+		}
+	}
+}
+
+// connect lets bytes flow both ways, unless the link is cut.
+func (l *links) connect(key [2]string, k *link, in, out net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.cut[key[0]] || l.cut[key[1]] {
+		_ = out.Close()
+		return false
+	}
+	k.conns[in], k.conns[out] = struct{}{}, struct{}{}
+	l.wg.Go(func() { l.pipe(k, in, out) })
+	l.wg.Go(func() { l.pipe(k, out, in) })
+	return true
+}
+
+func (l *links) pipe(k *link, from, to net.Conn) {
+	_, _ = io.Copy(to, from)
+	_, _ = from.Close(), to.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(k.conns, from)
+}
+
+// isolate breaks every Raft connection of one replica until rejoin.
+func (l *links) isolate(api string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut[api] = true
+	for key, k := range l.links {
+		if key[0] == api || key[1] == api {
+			for c := range k.conns {
+				_ = c.Close()
+			}
+		}
+	}
+}
+
+func (l *links) rejoin(api string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.cut, api)
+}
+
+func (l *links) close() {
+	l.mu.Lock()
+	l.closed = true
+	for _, k := range l.links {
+		_ = k.Close()
+		for c := range k.conns {
+			_ = c.Close()
+		}
+	}
+	l.mu.Unlock()
+	l.wg.Wait()
+}
