@@ -47,6 +47,8 @@ const (
 	logJSON = "json"
 )
 
+const logLevelDefault = "info"
+
 // apiDefault is where a replica of this machine answers.
 const apiDefault = "127.0.0.1:7700"
 
@@ -90,6 +92,8 @@ func newTree(io streams) (*cobra.Command, *app) {
 	root.SetErr(io.err)
 	a.addFlags(root)
 	root.AddCommand(commands(a)...)
+	completeShared(root)
+	strictBuiltins(root)
 	a.mark(root)
 	return root, a
 }
@@ -97,6 +101,16 @@ func newTree(io streams) (*cobra.Command, *app) {
 // commands are the constructors of all commands, in the order of the help.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newServerCommand(a),
+		newAgentCommand(a),
+		newDevCommand(a),
+		newStatusCommand(a),
+		newHrwCommand(a),
+		newRrCommand(a),
+		newLogTopicCommand(a),
+		newPoolCommand(a),
+		newNodeCommand(a),
+		newSettingsCommand(a),
 		newVersionCommand(a),
 	}
 }
@@ -107,7 +121,7 @@ func (a *app) addFlags(root *cobra.Command) {
 	f.StringSliceVar(&a.servers, "server", []string{apiDefault}, "API addresses of replicas to ask, host:port[,…]")
 	f.DurationVar(&a.timeout, "timeout", time.Duration(registry.DeadlineDefault)*time.Millisecond, "how long to wait for an answer, at most 30s")
 	f.StringVarP(&a.format, "output", "o", formatTable, "what to print: table or json")
-	f.StringVar(&a.logLevel, "log-level", "info", "least level to log: trace, debug, info, warn, error or off")
+	f.StringVar(&a.logLevel, "log-level", logLevelDefault, "least level to log: trace, debug, info, warn, error or off")
 	f.StringVar(&a.logFormat, "log-format", logText, "how to log: text or json")
 }
 
@@ -182,23 +196,33 @@ func (a *app) logger(name string) hclog.Logger {
 
 // newGroup makes a command that does nothing but hold others.
 func newGroup(use, short string, subs ...*cobra.Command) *cobra.Command {
-	names := make([]string, 0, len(subs))
-	for _, sub := range subs {
-		names = append(names, sub.Name())
-	}
-	slices.Sort(names)
-	group := &cobra.Command{
-		Use:   use,
-		Short: short,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("%s %q is unknown: use %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
-			}
-			return usagef("%s does nothing alone: use %s", cmd.CommandPath(), strings.Join(names, ", "))
-		},
-	}
+	group := &cobra.Command{Use: use, Short: short, RunE: wantVerb}
 	group.AddCommand(subs...)
 	return group
+}
+
+// wantVerb refuses a group that came without one of its commands.
+func wantVerb(group *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range group.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	slices.Sort(names)
+	if len(args) > 0 {
+		return usagef("%s %q is unknown%s: use %s", commandName(group), args[0], meant(group, args[0]), strings.Join(names, ", "))
+	}
+	return usagef("%s does nothing alone: use %s", commandName(group), strings.Join(names, ", "))
+}
+
+// meant names the verb that was probably meant, if there is one.
+func meant(group *cobra.Command, typed string) string {
+	group.SuggestionsMinimumDistance = 2 // as cobra's own
+	if near := group.SuggestionsFor(typed); len(near) > 0 {
+		return fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
+	}
+	return ""
 }
 
 // run executes one command line and gives its exit code; it prints the error,
