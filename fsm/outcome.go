@@ -26,31 +26,23 @@ func DecodeOutcome(b []byte) (Outcome, error) {
 func outcome(w *walk, o *Outcome) {
 	number(w, 1, &o.At.Index)
 	number(w, 2, &o.At.Term)
-	coded(w, &o.Err)
-	flag(w, 5, &o.Result.Changed)
-	list(w, 6, &o.Result.Turns, turnResult)
-	list(w, 7, &o.Result.Moves, move)
-	number(w, 8, &o.Result.Skipped)
+	present(w, 3, &o.Err, fault)
+	flag(w, 4, &o.Result.Changed)
+	list(w, 5, &o.Result.Turns, turnResult)
+	list(w, 6, &o.Result.Moves, move)
+	number(w, 7, &o.Result.Skipped)
 }
 
-// coded is an error in fields 3 and 4; no text is no error.
-func coded(w *walk, p **registry.Error) {
-	var e registry.Error
-	if *p != nil {
-		e = **p
-	}
-	number(w, 3, &e.Code)
-	text(w, 4, &e.Text)
-	if w.reading && e.Text != "" {
-		*p = &e
-	}
+func fault(w *walk, e *registry.Error) {
+	number(w, 1, &e.Code)
+	text(w, 2, &e.Text)
 }
 
 func turnResult(w *walk, t *registry.TurnResult) {
 	number(w, 1, &t.Epoch)
 	number(w, 2, &t.Reason)
-	coded(w, &t.Err)
-	list(w, 5, &t.Answers, answer)
+	present(w, 3, &t.Err, fault)
+	list(w, 4, &t.Answers, answer)
 }
 
 func answer(w *walk, a *registry.Answer) {

@@ -182,20 +182,24 @@ func list[T any](w *walk, num protowire.Number, p *[]T, visit func(*walk, *T)) {
 	}
 }
 
-// optional is a message of one field 1, so that a zero value can be present.
-func optional[T any](w *walk, num protowire.Number, p **T, field func(*walk, protowire.Number, *T)) {
-	box := func(w *walk, v *T) { field(w, 1, v) }
+// present is a message that may be missing.
+func present[T any](w *walk, num protowire.Number, p **T, visit func(*walk, *T)) {
 	if !w.reading {
 		if *p != nil {
-			w.putBytes(num, encode(*p, box))
+			w.putBytes(num, encode(*p, visit))
 		}
 		return
 	}
 	*p = nil
 	if v, ok := w.one(num, protowire.BytesType); ok {
 		*p = new(T)
-		w.sub(num, decode(v.bytes, *p, box))
+		w.sub(num, decode(v.bytes, *p, visit))
 	}
+}
+
+// optional is a message of one field 1, so that a zero value can be present.
+func optional[T any](w *walk, num protowire.Number, p **T, field func(*walk, protowire.Number, *T)) {
+	present(w, num, p, func(w *walk, v *T) { field(w, 1, v) })
 }
 
 // texts is any number of strings, in order; empty ones count.
