@@ -155,7 +155,6 @@ func (c *call) ask(ctx context.Context) outcome {
 		span = min(span, c.client.options.AttemptTimeout)
 	}
 	s := c.client.servers[c.at]
-	c.last = s.address
 	if !slices.Contains(c.tried, s.address) {
 		c.tried = append(c.tried, s.address)
 	}
@@ -166,8 +165,11 @@ func (c *call) ask(ctx context.Context) outcome {
 		GotConn: func(httptrace.GotConnInfo) { reached.Store(true) },
 	})
 	err := c.try(promise{Context: traced, deadline: promised(span)}, s)
-	var last outcome
-	last, c.err = classify(err, s.address, reached.Load(), ctx.Err() != nil)
+	over := ctx.Err() != nil
+	last, err := classify(err, s.address, reached.Load(), over)
+	if cutShort := over && last == unreached; !cutShort || c.err == nil {
+		c.last, c.err = s.address, err // says more than that the time was over
+	}
 	return last
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -385,5 +386,26 @@ func TestSomethingElseThatSpeaksHTTP2IsNamed(t *testing.T) {
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.Unimplemented, "a:1", "is it a rota server")
 		within(t, start, 0, 0)
+	})
+}
+
+// Callers that fail together move on by one server, not by one each.
+func TestManyCallersMoveOnTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t)
+		b, d := e.serve("b:1", &replica{}), e.serve("d:1", &replica{})
+		c := e.client(client.Options{}, "a:1", "b:1", "d:1")
+		var callers sync.WaitGroup
+		for range 50 {
+			callers.Go(func() {
+				if _, err := hrwOf(t, c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if len(b.got()) != 50 || len(d.got()) != 0 {
+			t.Errorf("b was asked %d times and d %d times, want 50 and 0", len(b.got()), len(d.got()))
+		}
 	})
 }

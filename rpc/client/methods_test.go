@@ -49,10 +49,9 @@ type method struct {
 
 const linearizable = rotav1.Consistency_CONSISTENCY_LINEARIZABLE
 
-func poolMethods() []method {
+func hrwMethods() []method {
 	key := hrw.Count(42)
 	digest := &rotav1.Key{Kind: &rotav1.Key_Digest{Digest: 0x39e5298c}}
-	cursors := []registry.Cursor{{Key: "k", Next: 1, Node: "w-1"}}
 	ranking := client.Ranking{
 		Entries: []registry.Ranked{{Node: "w-1", Topic: "t/w-1/", SiteID: 11, Weight: 13, Eligible: true}},
 		Digest:  17, Epoch: 5, Served: at,
@@ -86,6 +85,12 @@ func poolMethods() []method {
 			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("p").Explain(ctx, key) },
 			&rotav1.RankNodesRequest{Pool: "p", Key: digest, Explain: true, Consistency: linearizable}, ranking,
 		},
+	}
+}
+
+func rrMethods() []method {
+	cursors := []registry.Cursor{{Key: "k", Next: 1, Node: "w-1"}}
+	return []method{
 		{
 			"RrTopic", false,
 			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("p").RR(ctx, "k") },
@@ -123,13 +128,9 @@ func poolMethods() []method {
 	}
 }
 
-func registryMethods() []method {
+func specMethods() []method {
 	spec := registry.Spec{Name: "p", NodeType: "worker", MaxNodes: ptr(uint32(0)), Exclusive: true, Hash: hrw.Zeek62}
 	wired := &rotav1.PoolSpec{Name: "p", NodeType: "worker", MaxNodes: ptr(uint32(0)), Exclusive: true, Hash: "zeek-6.2"}
-	moved := client.Rebalance{
-		Moves:  []registry.Move{{Pool: "p", Before: []registry.NodeName{"w-1"}, After: []registry.NodeName{"w-2"}}},
-		Served: at,
-	}
 	change := client.PoolChange{PoolInfo: thePool(), Changed: true, Served: at}
 	register := func(opts client.RegisterOptions) func(context.Context, *client.Client) (any, error) {
 		return func(ctx context.Context, c *client.Client) (any, error) { return c.RegisterPool(ctx, spec, opts) }
@@ -154,6 +155,15 @@ func registryMethods() []method {
 			&rotav1.ListPoolsRequest{Consistency: linearizable},
 			client.PoolList{Pools: []registry.PoolInfo{thePool()}, Served: at},
 		},
+	}
+}
+
+func clusterMethods() []method {
+	moved := client.Rebalance{
+		Moves:  []registry.Move{{Pool: "p", Before: []registry.NodeName{"w-1"}, After: []registry.NodeName{"w-2"}}},
+		Served: at,
+	}
+	return []method{
 		{
 			"RebalancePools", false,
 			func(ctx context.Context, c *client.Client) (any, error) { return c.RebalancePools(ctx, false) },
@@ -255,7 +265,7 @@ func nodeMethods() []method {
 }
 
 func methods() []method {
-	return slices.Concat(poolMethods(), registryMethods(), nodeMethods())
+	return slices.Concat(hrwMethods(), rrMethods(), specMethods(), clusterMethods(), nodeMethods())
 }
 
 func TestEveryMethodSendsWhatItIsGivenAndGivesWhatItGets(t *testing.T) {

@@ -84,7 +84,7 @@ func TestOverTCP(t *testing.T) {
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		t.Error(err)
 	}
-	dead, err := client.Dial([]string{refused}, client.Options{Timeout: 200 * time.Millisecond})
+	dead, err := client.Dial([]string{refused}, client.Options{Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
