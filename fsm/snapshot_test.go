@@ -57,11 +57,12 @@ func TestSnapshotHoldsEverything(t *testing.T) {
 // from its start, and holds the same bytes.
 func TestReplayIsSnapshotAndRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cmds := rapid.SliceOfN(rapid.Custom(drawCommand), 1, 60).Draw(t, "commands")
 		whole, other := newMachine(t), newMachine(t)
+		var cmds []registry.Command
 		var want, got []*fsm.Outcome
-		for _, cmd := range cmds {
-			want = append(want, apply(t, whole, cmd)...)
+		for range rapid.IntRange(1, 120).Draw(t, "commands") {
+			cmds = append(cmds, drawCommand(t, whole))
+			want = append(want, apply(t, whole, cmds[len(cmds)-1])...)
 		}
 		for len(cmds) > 0 {
 			n := rapid.IntRange(1, len(cmds)).Draw(t, "batch")

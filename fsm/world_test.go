@@ -142,8 +142,10 @@ func told(t rapid.TB) *fsm.Machine {
 	return m
 }
 
-// drawCommand draws a command of few names, so that commands meet.
-func drawCommand(t *rapid.T) registry.Command {
+// drawCommand draws a command of few names, so that commands meet, and mostly
+// one that the machine's state allows.
+func drawCommand(t *rapid.T, m *fsm.Machine) registry.Command {
+	drawLife := func(t *rapid.T) registry.Command { return drawLife(t, m) }
 	draws := []func(*rapid.T) registry.Command{
 		drawPool, drawPool, drawLife, drawLife, drawLife, drawLife, drawNode, drawNode, drawNode, drawTurns, drawTurns, drawRest,
 	}
@@ -156,7 +158,7 @@ func poolName(t *rapid.T) registry.PoolName {
 
 func nodeName(t *rapid.T) (registry.NodeName, registry.NodeType) {
 	typ := rapid.SampledFrom([]registry.NodeType{"worker", "worker", "worker", "proxy", "logger", "manager"}).Draw(t, "type")
-	return registry.NodeName(fmt.Sprintf("%s-%d", typ, rapid.IntRange(1, 4).Draw(t, "number"))), typ
+	return registry.NodeName(fmt.Sprintf("%s-%d", typ, rapid.IntRange(1, 3).Draw(t, "number"))), typ
 }
 
 func drawPool(t *rapid.T) registry.Command {
@@ -183,19 +185,24 @@ func drawNode(t *rapid.T) registry.Command {
 	return registry.ForgetNode{Name: name, Reason: "gone"}
 }
 
-func drawLife(t *rapid.T) registry.Command {
-	name, typ := nodeName(t)
-	life := boot(rapid.SampledFrom([]string{"1", "2"}).Draw(t, "boot"))
+func drawLife(t *rapid.T, m *fsm.Machine) registry.Command {
+	var nodes []registry.NodeInfo
+	m.View(func(s *registry.State, _ registry.Position) { nodes = s.Nodes() })
+	if len(nodes) == 0 {
+		return drawNode(t)
+	}
+	n := rapid.SampledFrom(nodes).Draw(t, "node")
+	life := rapid.SampledFrom([]registry.BootID{n.Boot, boot("1"), boot("2")}).Draw(t, "boot")
 	switch rapid.IntRange(0, 4).Draw(t, "life") {
 	case 0:
-		return registry.LeaveNode{Name: name, Boot: life}
+		return registry.LeaveNode{Name: n.Name, Boot: life}
 	case 1:
-		return registry.DrainNode{Name: name, Draining: rapid.Bool().Draw(t, "draining"), Reason: "disk"}
+		return registry.DrainNode{Name: n.Name, Draining: rapid.Bool().Draw(t, "draining"), Reason: "disk"}
 	case 2:
-		return registry.JoinNode{Name: name, Type: typ, Address: "h:2", Boot: boot("2"), Replaces: life}
+		return registry.JoinNode{Name: n.Name, Type: n.Type, Address: "h:2", Boot: boot("2"), Replaces: n.Boot}
 	}
 	state := rapid.SampledFrom([]registry.NodeState{registry.Alive, registry.Failed}).Draw(t, "state")
-	change := registry.Liveness{Name: name, Boot: life, State: state, Since: registry.Index(rapid.IntRange(1, 40).Draw(t, "since"))}
+	change := registry.Liveness{Name: n.Name, Boot: life, State: state, Since: n.Since - registry.Index(rapid.IntRange(0, 4).Draw(t, "late")/4)}
 	return registry.ReportLiveness{Changes: []registry.Liveness{change}, By: "r1"}
 }
 
