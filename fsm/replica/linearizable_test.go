@@ -30,6 +30,7 @@ func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
 	t.Parallel()
 	for name, alone := range map[string]bool{"the others answer": false, "nobody answers": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := newCluster(t)
 			c.raft = newLinks(t)
 			c.tune = func(o *replica.Options) {
@@ -74,7 +75,17 @@ func (c *cluster) writeWithout(old *running) {
 			hurry(c.t, r)
 		}
 	}
-	c.put(others[0], "after")
+	var leader *running
+	c.eventually(5*time.Second, func() error {
+		for _, r := range others {
+			if r.Self().Role == "leader" {
+				leader = r
+				return nil
+			}
+		}
+		return errors.New("nobody else leads")
+	})
+	c.put(leader, "after")
 	if g := old.Self(); g.Role != "leader" {
 		c.t.Fatalf("the old leader is a %s already: there were no two leaders, and this shows nothing", g.Role)
 	}

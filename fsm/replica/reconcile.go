@@ -23,7 +23,10 @@ func (r *Replica) reconcile(seq uint64) {
 		wake := r.foundOrMoved()
 		d := r.decide(began, memory)
 		memory = d.Memory
-		if len(d.Command.Changes) > 0 && !r.report(d.Command) {
+		if len(d.Command.Changes) > 0 {
+			// Whatever it came to, it is looked at again: the memory of a life
+			// that was just taken on begins with the next decision.
+			r.report(d.Command)
 			wake = true
 		}
 		r.awaitWake(began, d.Wake, wake)
@@ -80,7 +83,7 @@ func (r *Replica) decide(began time.Time, memory registry.Memory) registry.Decis
 }
 
 // report commits what was decided.
-func (r *Replica) report(cmd registry.ReportLiveness) bool {
+func (r *Replica) report(cmd registry.ReportLiveness) {
 	ctx, cancel := context.WithTimeout(r.life.ctx, raftIOTimeout)
 	defer cancel()
 	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
@@ -89,12 +92,11 @@ func (r *Replica) report(cmd registry.ReportLiveness) bool {
 	}
 	if err != nil {
 		r.log.Warn("liveness of nodes was not committed, it is looked at again", "nodes", len(cmd.Changes), "error", err)
-		return false
+		return
 	}
 	for _, c := range cmd.Changes {
 		r.log.Info("node is "+c.State.String(), "node", c.Name, "boot", c.Boot, "reason", c.Reason, "index", out.At.Index)
 	}
-	return true
 }
 
 // foundOrMoved commits the cluster's first command, and where replicas have

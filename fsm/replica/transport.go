@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -127,11 +128,11 @@ type tracked struct {
 	of *streams
 }
 
-// Read gives the end of the stream for a connection that was closed here, as
-// for one that was closed there: neither is a fault.
+// Read gives the end of the stream for a connection that was closed here, or
+// broken off there, as for one that was closed there: none is a fault.
 func (t *tracked) Read(b []byte) (int, error) {
 	n, err := t.Conn.Read(b)
-	if errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) {
 		err = io.EOF
 	}
 	return n, err

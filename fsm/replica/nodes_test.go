@@ -1,0 +1,309 @@
+package replica_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+)
+
+// life is one life of a node: its gossip, and what it joins with.
+type life struct {
+	*gossip.Gossip
+	join registry.JoinNode
+}
+
+// newLife starts the gossip of one life of a worker; it joins no cluster yet.
+func (c *cluster) newLife(name registry.NodeName, boot registry.BootID) *life {
+	c.t.Helper()
+	running := c.running()
+	g, err := gossip.Start(gossip.Config{
+		Name: string(name), Boot: string(boot), Label: string(running[0].Self().ClusterID), Role: gossip.Node,
+		Bind: "127.0.0.1:0", Profile: gossip.Local, Rejoin: 300 * time.Millisecond,
+		Seeds: func() (seeds []string) {
+			for _, r := range c.running() {
+				seeds = append(seeds, r.Self().Gossip)
+			}
+			return seeds
+		},
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			c.t.Errorf("close %s: %v", name, err)
+		}
+	})
+	return &life{g, registry.JoinNode{Name: name, Type: registry.Worker, Address: g.Addr(), Boot: boot}}
+}
+
+// joined starts a life and lets it join through a replica.
+func (c *cluster) joined(r *running, name registry.NodeName, boot registry.BootID) *life {
+	c.t.Helper()
+	l := c.newLife(name, boot)
+	if _, _, err := r.Join(within(c.t, 5*time.Second), l.join); err != nil {
+		c.t.Fatalf("join of %s: %v", name, err)
+	}
+	return l
+}
+
+// die ends a life as kill -9 does: without a word.
+func (l *life) die(t *testing.T) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (c *cluster) nodeAt(r *running, name registry.NodeName) (n registry.NodeInfo) {
+	c.t.Helper()
+	_, err := r.Read(within(c.t, 10*time.Second), registry.ReadOptions{}, func(s *registry.State) {
+		n, _ = s.Node(name)
+	})
+	if err != nil {
+		c.t.Fatalf("node %s at %s: %v", name, r.name, err)
+	}
+	return n
+}
+
+// becomes waits until a node is in a state, and gives its record.
+func (c *cluster) becomes(r *running, name registry.NodeName, want registry.NodeState, limit time.Duration) (n registry.NodeInfo) {
+	c.t.Helper()
+	c.eventually(limit, func() error {
+		if n = c.nodeAt(r, name); n.State != want {
+			return fmt.Errorf("%s is %s (%s), want %s", name, n.State, n.Reason, want)
+		}
+		return nil
+	})
+	return n
+}
+
+// sees waits until every replica's gossip shows a life, or none does.
+func (c *cluster) sees(l *life, want bool) {
+	c.t.Helper()
+	c.eventually(20*time.Second, func() error {
+		for _, r := range c.running() {
+			if got := r.SeesNode(c.t.Context(), l.join.Name, l.join.Boot); got != want {
+				return fmt.Errorf("%s sees %s: %v, want %v", r.name, l.join.Name, got, want)
+			}
+		}
+		return nil
+	})
+}
+
+// untouched holds when a node's record has not changed since it was was.
+func (c *cluster) untouched(r *running, was registry.NodeInfo) func() error {
+	return func() error {
+		if n := c.nodeAt(r, was.Name); n.Since != was.Since || n.State != was.State || n.Boot != was.Boot {
+			return fmt.Errorf("%s became %s (%s) at index %d, it was %s at %d", was.Name, n.State, n.Reason, n.Since, was.State, was.Since)
+		}
+		return nil
+	}
+}
+
+const (
+	bootA = registry.BootID("aaaaaaaaaaaaaaaa")
+	bootB = registry.BootID("bbbbbbbbbbbbbbbb")
+	bootC = registry.BootID("cccccccccccccccc")
+)
+
+// deathMax is how long gossip takes to report a death among n members, and a
+// second for the commit on a busy machine.
+func deathMax(n int) time.Duration { return gossip.Local.Suspicion(n) + time.Second }
+
+// TestALifeFromJoinToDeath: a node that joined is alive at once on every
+// replica and is told how to reach them; it stays alive, and the log quiet,
+// while gossip shows it; its silent death makes it failed in time; a node that
+// the layout does not know changes nothing.
+func TestALifeFromJoinToDeath(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	w := c.newLife("w", bootA)
+	told, at, err := rs[1].Join(within(t, 5*time.Second), w.join)
+	if err != nil || len(told.Seeds) != 3 || len(told.Servers) != 3 || told.ClusterID != rs[0].Self().ClusterID || at.Index == 0 {
+		t.Fatalf("join: %+v at %+v: %v", told, at, err)
+	}
+	stranger := c.newLife("stranger", bootB)
+	c.sees(w, true)
+	c.sees(stranger, true)
+	was := c.becomes(rs[0], "w", registry.Alive, 5*time.Second)
+	if again, at2, err := rs[2].Join(within(t, 5*time.Second), w.join); err != nil || at2.Index < at.Index || len(again.Seeds) != 3 {
+		t.Errorf("joining again: %+v at %+v: %v", again, at2, err)
+	}
+	quiet := c.settled()
+	c.holds(3*time.Second, func() error {
+		if now := rs[0].Self().Committed; now != quiet {
+			return fmt.Errorf("the idle log has grown from %d to %d", quiet, now)
+		}
+		return c.untouched(rs[0], was)()
+	})
+	if n := c.nodeAt(rs[0], "stranger"); n.Name != "" {
+		t.Errorf("gossip alone has put %+v into the layout", n)
+	}
+
+	w.die(t)
+	for _, r := range rs {
+		if n := c.becomes(r, "w", registry.Failed, deathMax(5)); n.Reason != "lost by gossip" || n.Boot != bootA {
+			t.Errorf("%s has %+v", r.name, n)
+		}
+	}
+}
+
+// TestAStaticNodeFollowsGossip: it was added without a process; it is failed
+// until gossip shows one of its name, then alive, then failed again.
+func TestAStaticNodeFollowsGossip(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	if _, _, err := rs[2].Propose(within(t, 5*time.Second), registry.AddNode{Name: "s", Type: registry.Worker}); err != nil {
+		t.Fatal(err)
+	}
+	if n := c.becomes(rs[0], "s", registry.Failed, 5*time.Second); n.Reason != registry.NeverSeen {
+		t.Errorf("an added node is failed because %q", n.Reason)
+	}
+	s := c.newLife("s", bootA)
+	if n := c.becomes(rs[0], "s", registry.Alive, 5*time.Second); n.Boot != bootA || !n.Static {
+		t.Errorf("seen by gossip it is %+v", n)
+	}
+	c.sees(s, true)
+	s.die(t)
+	c.becomes(rs[0], "s", registry.Failed, deathMax(4)+gossip.Local.Suspicion(4)) // it may still be in the leader's warm-up
+}
+
+// TestAGoodbyeIsTheLogs: who leaves gossip alone is failed, because memberlist
+// cannot tell a goodbye from a death; LeaveNode makes left, for that life for
+// ever, also while gossip shows it.
+func TestAGoodbyeIsTheLogs(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	polite, quits := c.joined(rs[0], "polite", bootA), c.joined(rs[1], "quits", bootB)
+	c.sees(polite, true)
+	c.sees(quits, true)
+	if err := polite.Leave(within(t, 5*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := rs[2].Propose(within(t, 5*time.Second), registry.LeaveNode{Name: "quits", Boot: bootB, Reason: "stopped"}); err != nil {
+		t.Fatal(err)
+	}
+	left := c.becomes(rs[0], "quits", registry.Left, time.Second)
+	c.becomes(rs[0], "polite", registry.Failed, deathMax(5)+gossip.Local.Suspicion(5))
+	c.holds(time.Second, c.untouched(rs[0], left)) // gossip shows it still
+	if _, _, err := rs[0].Join(within(t, 5*time.Second), quits.join); !errors.Is(err, registry.ErrConflict) {
+		t.Errorf("the life that left joins again: %v, want conflict", err)
+	}
+	quits.die(t)
+	c.joined(rs[0], "quits", bootC)
+	c.becomes(rs[0], "quits", registry.Alive, time.Second)
+}
+
+// TestARestartedNodeIsTakenAtOnce: same name, new life, new address, while
+// gossip still holds the old one for alive; nothing takes it back when gossip
+// finds out. A second living one is refused, with both addresses.
+func TestARestartedNodeIsTakenAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	first := c.joined(rs[0], "w", bootA)
+	c.sees(first, true)
+	first.die(t)
+	began := time.Now()
+	second := c.joined(rs[1], "w", bootB)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the new life was taken after %s", took)
+	}
+	if !rs[0].SeesNode(t.Context(), "w", bootA) {
+		t.Error("gossip had lost the old life already: this shows nothing")
+	}
+	n := c.becomes(rs[2], "w", registry.Alive, time.Second)
+	if n.Boot != bootB || n.Address != second.Addr() {
+		t.Errorf("the layout has %s at %s, want %s at %s", n.Boot, n.Address, bootB, second.Addr())
+	}
+	third := c.newLife("w", bootC)
+	for _, r := range rs {
+		_, _, err := r.Join(within(t, 5*time.Second), third.join)
+		if !errors.Is(err, registry.ErrConflict) || !strings.Contains(err.Error(), second.Addr()) || !strings.Contains(err.Error(), third.Addr()) {
+			t.Errorf("a second living one at %s: %v, want a conflict with %s and %s", r.name, err, second.Addr(), third.Addr())
+		}
+	}
+	if _, _, err := rs[0].Join(within(t, 5*time.Second), first.join); !errors.Is(err, registry.ErrConflict) {
+		t.Errorf("the replaced life joins again: %v, want conflict", err)
+	}
+	third.die(t)
+	c.sees(first, false)
+	c.sees(second, true)
+	if err := c.untouched(rs[2], n)(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestANewLeaderDeclaresNobodyFailed that lives: neither the next leader, nor
+// the first one after all replicas came back on new addresses, whose gossip
+// shows nobody at first.
+func TestANewLeaderDeclaresNobodyFailed(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	w := c.joined(rs[0], "w", bootA)
+	c.sees(w, true)
+	was := c.nodeAt(rs[0], "w")
+
+	leader, others := c.leader()
+	c.kill(leader)
+	c.put(others[0], "next-leader")
+	c.holds(time.Second, c.untouched(others[0], was))
+	for _, r := range others {
+		c.kill(r)
+	}
+	list := addresses(t, 3)
+	for i := range rs {
+		rs[i] = c.start(rs[i].name, list[i], list)
+	}
+	for _, r := range rs {
+		c.ready(r)
+	}
+	c.holds(2*gossip.Local.Suspicion(4)+time.Second, c.untouched(rs[0], was)) // the warm-up, and beyond
+	c.sees(w, true)
+	w.die(t)
+	c.becomes(rs[0], "w", registry.Failed, deathMax(4))
+}
+
+// TestManyJoinAtOnce through all replicas, each is admitted, and one pool shows
+// them all.
+func TestManyJoinAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	const many = 30
+	faults := make(chan error, many)
+	for i := range many {
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			_, _, err := rs[i%3].Join(ctx, node(registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
+			faults <- err
+		}()
+	}
+	for range many {
+		if err := <-faults; err != nil {
+			t.Error(err)
+		}
+	}
+	for _, r := range rs {
+		var alive int
+		_, err := r.Read(within(t, 5*time.Second), registry.ReadOptions{}, func(s *registry.State) {
+			p, _ := s.Pool("worker")
+			alive = p.AliveCount
+		})
+		if err != nil || alive != many {
+			t.Errorf("%s shows %d alive, want %d: %v", r.name, alive, many, err)
+		}
+	}
+}
