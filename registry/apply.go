@@ -134,9 +134,16 @@ func (d *draft) refresh(flipped map[NodeName]bool) {
 	if len(flipped) == 0 {
 		return
 	}
+	only := NodeName("")        // The one, if there is one only: comparing is faster than looking up.
+	for name := range flipped { // any order
+		only = name
+	}
 	for i, p := range d.pools {
 		var members []member
 		for at := range p.members {
+			if len(flipped) == 1 && p.members[at].name != only {
+				continue
+			}
 			eligible, ok := flipped[p.members[at].name]
 			if !ok || eligible == p.members[at].eligible {
 				continue

@@ -86,7 +86,8 @@ func (d *draft) assignWhole(t NodeType) {
 
 // reseat gives a pool its members, unless it has them.
 func (d *draft) reseat(p *pool, members []member) {
-	if slices.Equal(p.members, members) {
+	shared := len(members) > 0 && len(members) == len(p.members) && &members[0] == &p.members[0]
+	if shared || slices.Equal(p.members, members) {
 		return
 	}
 	i, _ := d.findPool(p.spec.Name)

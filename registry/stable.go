@@ -14,14 +14,17 @@ import (
 // node. In the middle of a step a list may have one hole.
 type seating struct {
 	pools []*pool // in the order of the assignment
+	// lists are shared with the pools until they change: in the largest state
+	// most pools of a type do not.
 	lists [][]member
 	// nodes are all that were there before or are after, in Zeek's order; a
 	// node's number is its index.
 	nodes  []*Node
 	number map[NodeName]int
-	// free holds for those that are there now and in no exclusive pool.
-	free []bool
-	// capped counts the capped pools that a node is in.
+	// free holds for those that are there now and in no exclusive pool, and
+	// capped counts the capped pools that a node is in, both once countAll was
+	// called: a join does not ask for them.
+	free   []bool
 	capped []int
 }
 
@@ -33,10 +36,16 @@ type place struct{ pool, at int }
 func (d *draft) assignStable(t NodeType, before, after []*Node) {
 	g := newSeating(d.poolsOf(t), before, after)
 	was, is := g.among(before), g.among(after)
+	counted := false
 	for n := range g.nodes {
-		if was[n] && !is[n] {
-			g.forget(n)
+		if !was[n] || is[n] {
+			continue
 		}
+		if !counted {
+			g.countAll()
+			counted = true
+		}
+		g.forget(n)
 	}
 	for n := range g.nodes {
 		if is[n] && !was[n] {
@@ -69,12 +78,18 @@ func newSeating(pools []*pool, before, after []*Node) *seating {
 	}
 	g.free = g.among(before)
 	for i, p := range pools {
-		g.lists[i] = slices.Clone(p.members)
+		g.lists[i] = slices.Clip(p.members)
+	}
+	return g
+}
+
+// countAll notes for every node in which pools it is.
+func (g *seating) countAll() {
+	for _, p := range g.pools {
 		for at := range p.members {
 			g.count(p, g.number[p.members[at].name], 1)
 		}
 	}
-	return g
 }
 
 // zeekOrder is by name, and managers behind loggers. (Both are in one list
@@ -117,9 +132,10 @@ func (g *seating) vacate(n int) []place {
 		}
 		g.count(p, n, -1)
 		if p.spec.MaxNodes == nil {
-			g.lists[i] = slices.Delete(g.lists[i], at, at+1)
+			g.lists[i] = slices.Concat(g.lists[i][:at], g.lists[i][at+1:])
 			continue
 		}
+		g.lists[i] = slices.Clone(g.lists[i])
 		g.lists[i][at] = member{}
 		vacant = append(vacant, place{i, at})
 	}

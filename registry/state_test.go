@@ -171,3 +171,33 @@ func TestClockIsTheLargestSeen(t *testing.T) {
 		t.Errorf("a record of clock %d, want the state's 9", n.SinceClock)
 	}
 }
+
+// A cursor's last use is the log clock of its last answer, or of its setting;
+// an empty answer is no use.
+func TestCursorsRememberTheirLastUse(t *testing.T) {
+	s := registry.NewState()
+	steps := []struct {
+		clock registry.Millis
+		cmd   registry.Command
+		want  registry.Millis
+	}{
+		{10, registry.JoinNode{Name: "w", Type: "worker", Address: "h:1", Boot: boot("1")}, -1},
+		{20, registry.RoundRobin{Turns: []registry.Turn{{Pool: "worker", Key: "k", Count: 3}}}, 20},
+		{30, registry.DrainNode{Name: "w", Draining: true}, 20},
+		{40, registry.RoundRobin{Turns: []registry.Turn{{Pool: "worker", Key: "k", Count: 3}}}, 20},
+		{50, registry.AddNode{Name: "w2", Type: "worker"}, 20},
+		{60, registry.SetCursor{Pool: "worker", Key: "k", Next: 1}, 60},
+	}
+	for i, step := range steps {
+		if _, err := s.Apply(registry.Stamp{Index: registry.Index(i + 1), Clock: step.clock}, step.cmd); err != nil {
+			t.Fatal(err)
+		}
+		got := registry.Millis(-1)
+		if cursors := s.Snapshot().Pools[poolWorker].Cursors; len(cursors) > 0 {
+			got = cursors[0].Used
+		}
+		if got != step.want {
+			t.Errorf("after %T at %d: last use %d, want %d", step.cmd, step.clock, got, step.want)
+		}
+	}
+}
