@@ -18,10 +18,11 @@ import (
 )
 
 const (
-	// agentCallTimeout bounds one call of an agent, all servers together.
-	agentCallTimeout = 3 * time.Second
+	// agentCallTimeout bounds one call of an agent, all servers together: two
+	// of them are as long as silenceEvery.
+	agentCallTimeout = 2500 * time.Millisecond
 	// agentAttemptTimeout leaves time for three servers in a call.
-	agentAttemptTimeout = time.Second
+	agentAttemptTimeout = 800 * time.Millisecond
 	// agentLookEvery is how often an agent looks at its own record, and half
 	// as much again at most.
 	agentLookEvery = 2 * time.Second

@@ -166,8 +166,11 @@ func checkPorts(base int) error {
 		for offset := range 3 {
 			number := base + i*devPortStep + offset
 			p, err := holdPort("127.0.0.1", number)
+			if t, ok := errors.AsType[*portTaken](err); ok {
+				return fmt.Errorf("%s port %s is taken by %s: stop it, or start with another base, like --port %d", t.network, t.address, t.owner, otherBase(base))
+			}
 			if err != nil {
-				return fmt.Errorf("%w (or start with another base, like --port %d)", err, otherBase(base))
+				return err
 			}
 			p.release()
 		}

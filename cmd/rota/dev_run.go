@@ -217,6 +217,7 @@ func (d *dev) attend(ctx context.Context) {
 
 // mourn reports a death, and in the background what changes because of it.
 func (d *dev) mourn(c *child) {
+	d.voice.lost(c.spec)
 	d.say("%s (process %d) %s", c.spec.name, c.pid, c.obituary())
 	if !c.state.Success() && c.state.Exited() {
 		d.say("  its log ends with: %s", strings.Join(c.log.lastLines(), "\n    "))
@@ -260,7 +261,12 @@ func (d *dev) revive(name string) {
 		d.say("%s is not started again: %v", name, err)
 		return
 	}
+	spec := d.children[name].spec
+	d.voice.found(spec)
 	d.say("%s is started again, as process %d", name, d.children[name].pid)
+	if spec.isReplica() {
+		d.work.Go(func() { d.replicaReturned(d.over, spec) })
+	}
 }
 
 // shutDown stops the agents first, so that their goodbyes are heard, and then
@@ -313,7 +319,7 @@ func (d *dev) strangers() bool {
 		}
 		p, err := reservePort(spec.api)
 		if err != nil {
-			d.say("%s was started by hand and goes on: %v", spec.name, err)
+			d.say("%s was not stopped, for it was started by hand: %v", spec.name, err)
 			found = true
 			continue
 		}

@@ -112,8 +112,12 @@ func (d *dev) replicaDied(ctx context.Context, c *child, left int) {
 	name, died := registry.ReplicaName(c.spec.name), time.Now()
 	ctx, cancel := context.WithTimeout(ctx, devFollow)
 	defer cancel()
+	if left == 0 {
+		d.say("  none of %d replicas is left: nobody answers", devReplicas)
+		return
+	}
 	if left < devReplicas/2+1 {
-		d.say("  %d of %d replicas are left, which is no majority: writes, round robin and linearizable reads wait until another is back; local reads go on", left, devReplicas)
+		d.say("  %d of %d replicas is no majority: writes, round robin and linearizable reads wait until another is back; local reads go on", left, devReplicas)
 		return
 	}
 	before, err := d.client.Status(ctx)
@@ -132,6 +136,19 @@ func (d *dev) replicaDied(ctx context.Context, c *child, left int) {
 		}
 		d.leader.Store(&now.Leader)
 		d.say("%s leads now, in term %d, %.1f s after %s was gone", now.Leader, now.Term, time.Since(died).Seconds(), name)
+		return true
+	})
+}
+
+// replicaReturned says when a replica that was started again has caught up.
+func (d *dev) replicaReturned(ctx context.Context, spec childSpec) {
+	ctx, cancel := context.WithTimeout(ctx, devFollow)
+	defer cancel()
+	d.follow(ctx, func() bool {
+		if readyz(ctx, spec.api) != nil {
+			return false
+		}
+		d.say("%s is ready again", spec.name)
 		return true
 	})
 }
@@ -227,13 +244,28 @@ type voice struct {
 		out       io.Writer
 		listening bool
 		told      map[string]time.Time // by child and kind of warning
+		dead      map[string]childSpec // replicas whose loss was told already
 	}
 }
 
 func newVoice(out io.Writer) *voice {
 	v := &voice{}
-	v.mu.out, v.mu.told = out, map[string]time.Time{}
+	v.mu.out, v.mu.told, v.mu.dead = out, map[string]time.Time{}, map[string]childSpec{}
 	return v
+}
+
+// lost says of a replica that the others' warnings about it are no news.
+func (v *voice) lost(spec childSpec) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mu.dead[spec.name] = spec
+}
+
+// found takes it back.
+func (v *voice) found(spec childSpec) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.mu.dead, spec.name)
 }
 
 // say writes one line.
@@ -268,7 +300,7 @@ func (v *voice) isNews(child, line string) bool {
 	kind := child + " " + warningKind(line)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.mu.listening || time.Since(v.mu.told[kind]) < warnEvery {
+	if !v.mu.listening || time.Since(v.mu.told[kind]) < warnEvery || aboutAny(v.mu.dead, line) {
 		return false
 	}
 	if len(v.mu.told) >= warnKindsMax {
@@ -276,6 +308,19 @@ func (v *voice) isNews(child, line string) bool {
 	}
 	v.mu.told[kind] = time.Now()
 	return true
+}
+
+// aboutAny is true of a line that names one of the replicas as the log does: by
+// an address or as id=NAME.
+func aboutAny(replicas map[string]childSpec, line string) bool {
+	for _, s := range replicas {
+		for _, mark := range []string{s.api, s.raft, s.gossip, "id=" + s.name} {
+			if s.isReplica() && strings.Contains(line, mark) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // withoutTime leaves out the time that a line of the log begins with.

@@ -93,16 +93,27 @@ func joinHost(host, number string) string {
 	return net.JoinHostPort(host, number)
 }
 
-// taken explains why an address could not be bound: it names who has it, if
-// that can be found out.
+// portTaken is an address that somebody else has bound.
+type portTaken struct {
+	network, address string
+	owner            string // as far as it can be found out
+	err              error
+}
+
+func (e *portTaken) Error() string {
+	return fmt.Sprintf("%s port %s is taken by %s: stop it, or use another address", e.network, e.address, e.owner)
+}
+
+func (e *portTaken) Unwrap() error { return e.err }
+
+// taken explains why an address could not be bound.
 func taken(network, address string, err error) error {
 	if !inUse(err) {
 		return fmt.Errorf("listen on %s (%s): %w", address, network, err)
 	}
-	_, number, splitErr := splitHostPort(address)
-	owner := "another process"
-	if splitErr == nil {
-		owner = portOwner(network, number)
+	t := &portTaken{network: network, address: address, owner: "another process", err: err}
+	if _, number, err := splitHostPort(address); err == nil {
+		t.owner = portOwner(network, number)
 	}
-	return fmt.Errorf("%s port %s is taken by %s: stop it, or use another address: %w", network, address, owner, err)
+	return t
 }

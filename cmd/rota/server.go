@@ -20,6 +20,7 @@ const (
 	heartbeatMin = 50 * time.Millisecond
 	heartbeatMax = time.Minute
 	commitMin    = time.Millisecond
+	commitMax    = time.Second
 	drainMax     = 5 * time.Minute
 )
 
@@ -78,7 +79,7 @@ func (o *serverOptions) faults() []error {
 		prefixed("--name", registry.ReplicaName(o.name).Validate()),
 		prefixed("--gossip-profile", gossip.Profile(o.profile).Validate()),
 		between("--heartbeat", o.heartbeat, heartbeatMin, heartbeatMax),
-		between("--commit-timeout", o.commit, commitMin, o.heartbeat),
+		between("--commit-timeout", o.commit, commitMin, commitMax),
 		between("--drain-timeout", o.drain, 0, drainMax),
 		o.portFault(),
 	}
