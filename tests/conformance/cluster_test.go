@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -293,13 +294,17 @@ func (m *members) up(nodes []conformance.Node) {
 }
 
 func (m *members) down(nodes []conformance.Node) {
+	var leaving sync.WaitGroup
 	for _, n := range nodes {
 		g := m.live[n.Name]
 		delete(m.live, n.Name)
-		// A goodbye that not everyone has heard is found out by probes.
-		_ = g.Leave(m.p.ctx())
-		if err := g.Close(); err != nil {
-			m.p.Errorf("close %s: %v", n.Name, err)
-		}
+		leaving.Go(func() {
+			// A goodbye that not everyone has heard is found out by probes.
+			_ = g.Leave(m.p.ctx())
+			if err := g.Close(); err != nil {
+				m.p.Errorf("close %s: %v", n.Name, err)
+			}
+		})
 	}
+	leaving.Wait()
 }
