@@ -103,7 +103,7 @@ func (o *Options) validate() error {
 		fault(hostPort("replica address", a))
 	}
 	if o.Logger == nil || o.Caller == nil || o.Halt == nil {
-		fault(errors.New("Logger, Caller and Halt must be given"))
+		fault(errors.New("the options Logger, Caller and Halt must be given"))
 	}
 	if len(o.Replicas) > registry.ReplicasMax {
 		fault(fmt.Errorf("%d replicas are listed, at most %d are allowed", len(o.Replicas), registry.ReplicasMax))
