@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,17 +25,12 @@ const (
 	// agentLookEvery is how often an agent looks at its own record, and half
 	// as much again at most.
 	agentLookEvery = 2 * time.Second
-	// agentJoinPause is between two attempts to join.
-	agentJoinPause = 300 * time.Millisecond
 	// lonelyMin is how long no replica is in the gossip's view before the
 	// agent asks for new seeds, the first time; the pause doubles up to
 	// lonelyMax, because a join says alive, and must not say it often of a
 	// node that gossip cannot reach.
 	lonelyMin = 10 * time.Second
 	lonelyMax = 5 * time.Minute
-	// portAttempts is how often a free port is taken anew, when another
-	// process was faster.
-	portAttempts = 3
 )
 
 // agent is one node's process. Its fields belong to the goroutine of run,
@@ -53,6 +47,9 @@ type agent struct {
 	client  *client.Client
 	cluster registry.ClusterID
 	gossip  *gossip.Gossip
+	// seen is the index of the last answer of this cluster: a replica that
+	// trails it might still have a former life on record.
+	seen registry.Index
 	// mayBeIn says that a join was committed, or may have been.
 	mayBeIn bool
 
@@ -132,111 +129,6 @@ func (g *agent) dial(servers []string) error {
 	return nil
 }
 
-// attach joins the registry and then the gossip. The gossip's port is held
-// until the moment gossip binds it, so that the address that the registry is
-// told is the right one.
-func (g *agent) attach(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		port, err := reservePort(g.options.gossip)
-		if err != nil {
-			return err
-		}
-		g.life.Address = port.advertised(g.options.advertise)
-		g.life.Boot = newBootID()
-		err = g.join(ctx)
-		port.release()
-		if err == nil {
-			err = g.startGossip(port.bind)
-		}
-		if attempt < portAttempts && port.free && errors.Is(err, syscall.EADDRINUSE) {
-			continue
-		}
-		return err
-	}
-}
-
-// join waits until a server has taken the node, or refused it for good.
-func (g *agent) join(ctx context.Context) error {
-	for {
-		err := g.joinOnce(ctx)
-		if err == nil || ctx.Err() != nil || final(err) {
-			return err
-		}
-		g.silence.note(g.servers, err)
-		if !sleep(ctx, agentJoinPause) {
-			return ctx.Err()
-		}
-	}
-}
-
-// joinOnce asks once, and keeps what it is told.
-func (g *agent) joinOnce(ctx context.Context) error {
-	admission, err := g.client.Join(ctx, g.life)
-	g.mayBeIn = g.mayBeIn || err == nil || errors.Is(err, registry.ErrOutcomeUnknown)
-	if err != nil {
-		return err
-	}
-	g.silence.end()
-	g.setSeeds(admission.Seeds)
-	g.cluster = admission.ClusterID
-	g.meet(admission.Servers)
-	return nil
-}
-
-// final is true of a refusal that asking again does not change.
-func final(err error) bool {
-	switch registry.CodeOf(err) {
-	case registry.Conflict, registry.Invalid, registry.Unimplemented:
-		return true
-	default:
-		return false
-	}
-}
-
-// startGossip shows the node to the cluster that it has joined.
-func (g *agent) startGossip(bind string) error {
-	started, err := gossip.Start(gossip.Config{
-		Name: g.options.name, Boot: string(g.life.Boot), Label: string(g.cluster), Role: gossip.Node,
-		Bind: bind, Advertise: g.life.Address, Profile: gossip.Profile(g.options.profile),
-		Seeds: g.takeSeeds, Logger: g.log.Named("gossip"),
-	})
-	if err != nil {
-		return err
-	}
-	g.gossip, g.lonelySince = started, time.Now()
-	g.options.gossip = bind
-	return nil
-}
-
-func (g *agent) setSeeds(seeds []string) {
-	g.seeds.Lock()
-	defer g.seeds.Unlock()
-	g.seeds.known = slices.Clone(seeds)
-}
-
-func (g *agent) takeSeeds() []string {
-	g.seeds.Lock()
-	defer g.seeds.Unlock()
-	return slices.Clone(g.seeds.known)
-}
-
-// meet adds API addresses to those that are asked. The configured ones stay
-// first, the newest of the others follow.
-func (g *agent) meet(told []string) {
-	servers := slices.Clone(g.options.servers)
-	for _, s := range slices.Concat(told, g.servers) {
-		if len(servers) < registry.ReplicasMax && !slices.Contains(servers, s) && dialable(s) == nil {
-			servers = append(servers, s)
-		}
-	}
-	if slices.Equal(servers, g.servers) {
-		return
-	}
-	if err := g.dial(servers); err != nil {
-		g.log.Warn("the addresses that a replica told cannot be used", "servers", servers, "error", err)
-	}
-}
-
 // watch looks at the node's own record until ctx ends.
 func (g *agent) watch(ctx context.Context) error {
 	for sleep(ctx, agentLookEvery+rand.N(agentLookEvery/2)) {
@@ -253,7 +145,7 @@ func (g *agent) look(ctx context.Context) error {
 	if g.isLonely() {
 		return g.joinAgain(ctx)
 	}
-	record, err := g.client.Node(ctx, g.life.Name, client.AtLeast(0))
+	record, err := g.client.Node(ctx, g.life.Name, client.AtLeast(g.seen))
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		g.log.Warn("node was forgotten: joining again", "node", g.life.Name)
@@ -268,6 +160,7 @@ func (g *agent) look(ctx context.Context) error {
 		return fmt.Errorf("node %q has left as %s, which is final: start the agent again", g.life.Name, g.life.Boot)
 	}
 	g.silence.end()
+	g.seen = record.Index
 	return nil
 }
 
@@ -322,41 +215,18 @@ func (g *agent) joinAgain(ctx context.Context) error {
 }
 
 // sayGoodbye commits the goodbye first, so that it is told apart from a death,
-// and tells the gossip then. It has its own deadlines, since the context that
-// ended cannot bound it.
+// and tells the gossip then. Both have their own deadlines, since the context
+// that ended cannot bound them.
 func (g *agent) sayGoodbye() {
-	ctx, cancel := context.WithTimeout(context.Background(), agentCallTimeout)
-	defer cancel()
-	if _, err := g.client.Leave(ctx, g.life.Name, g.life.Boot, "stopped"); err != nil {
+	if _, err := g.client.Leave(context.Background(), g.life.Name, g.life.Boot, "stopped"); err != nil {
 		g.log.Warn("goodbye was not heard: the registry will find out by gossip", "node", g.life.Name, "error", err)
 	}
 	if g.gossip == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), agentCallTimeout)
+	defer cancel()
 	if err := g.gossip.Leave(ctx); err != nil {
 		g.log.Debug("gossip did not confirm the goodbye", "error", err)
 	}
-}
-
-// silence says that no server answers: at once, then every 5 s.
-type silence struct {
-	log  hclog.Logger
-	last time.Time // zero while they answer
-}
-
-const silenceEvery = 5 * time.Second
-
-func (s *silence) note(servers []string, err error) {
-	if time.Since(s.last) < silenceEvery {
-		return
-	}
-	s.last = time.Now()
-	s.log.Warn("no server has taken the call: waiting", "servers", servers, "error", err)
-}
-
-func (s *silence) end() {
-	if !s.last.IsZero() {
-		s.log.Info("the servers answer again")
-	}
-	s.last = time.Time{}
 }
