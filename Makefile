@@ -1,0 +1,40 @@
+# `make` with no target says what there is. A machine with Go needs nothing
+# else; .ci/run is `make test` and `make fuzz` with nothing left out.
+
+GO ?= go
+export GO
+
+# Arguments of `make run` for rota dev: make run ARGS='--agents worker=5'.
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test e2e fuzz generate lint fmt
+
+help: ## Say what there is
+	@echo 'usage: make TARGET'
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-9s %s\n", $$1, $$2}'
+
+build: ## Build bin/rota
+	$(GO) build -trimpath -o bin/ ./cmd/rota
+
+run: build ## Build, then run a cluster to try: three replicas, seven agents; Ctrl-C ends it (ARGS=...)
+	bin/rota dev $(ARGS)
+
+test: ## Everything that proves it, about ten minutes; STRICT=1 fails when something could not run
+	@tests/run.sh test
+
+e2e: ## The built binary alone: conformance of a cluster, real processes, kill -9
+	@tests/run.sh e2e
+
+fuzz: ## Each fuzz target for FUZZTIME (30s)
+	@tests/run.sh fuzz
+
+generate: ## Write rpc/gen from rpc/proto
+	$(GO) -C rpc/proto/generate run .
+
+lint: ## Vet, staticcheck, gofumpt, go.mod, the generated code, the repository's own rules
+	@tests/run.sh lint
+
+fmt: ## Format in place
+	$(GO) -C tests/tools build -o $(CURDIR)/bin/tools/ tool
+	bin/tools/gofumpt -w cmd fsm gossip registry rpc tests

@@ -1,0 +1,11 @@
+// Package tests holds what is tested across packages, one folder a kind; the
+// package itself is the repository's own rules, as a test (see TestTidy).
+//
+//	conformance  Zeek's answers, from the registry and from a real cluster
+//	e2e          the binary: real processes, signals, restarts
+//	procs        real processes for both
+//	tools        the pinned versions of staticcheck and gofumpt
+//	run.sh       what `make test`, `make lint` and `make fuzz` do
+//
+// What belongs to one package is tested beside its code.
+package tests
