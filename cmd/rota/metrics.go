@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -20,13 +21,24 @@ const scrapeTimeout = time.Second
 
 // metricsPage is what /metrics shows: rota's own numbers, those that raft, bolt
 // and memberlist send to go-metrics, Go's and the process's.
-type metricsPage struct{ registry *prometheus.Registry }
+type metricsPage struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+}
 
 // newMetrics takes over go-metrics' sink of the process, which its libraries
 // write to; so it is called once, before any of them starts.
 func newMetrics() (*metricsPage, error) {
-	page := &metricsPage{registry: prometheus.NewRegistry()}
+	page := &metricsPage{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "rota_api_request_seconds",
+			Help:    "How long requests to the API took, by procedure and by the code of their answer.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 9), // 0.1 ms to 6.5 s
+		}, []string{"procedure", "code"}),
+	}
 	page.registry.MustRegister(
+		page.requests,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -45,6 +57,11 @@ func newMetrics() (*metricsPage, error) {
 // observe adds the numbers of a replica, read at each scrape.
 func (p *metricsPage) observe(r observed) {
 	p.registry.MustRegister(&replicaCollector{replica: r})
+}
+
+// request counts one request to the API.
+func (p *metricsPage) request(procedure, code string, took time.Duration) {
+	p.requests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Observe(took.Seconds())
 }
 
 func (p *metricsPage) handler() http.Handler {

@@ -42,7 +42,7 @@ func TestExitCodesTellWhatBecameOfIt(t *testing.T) {
 			none := uint32(0)
 			f.replica.must(t, registry.RegisterPool{Spec: registry.Spec{Name: "none", NodeType: registry.Worker, MaxNodes: &none}})
 			f.replica.mark(c.refuse)
-			got := f.rota(append([]string{"--timeout", "300ms"}, words(t, c.line)...)...)
+			got := f.rota(append([]string{"--timeout", "1s"}, words(t, c.line)...)...)
 			if got.code != c.code || !strings.Contains(got.stderr, c.stderr) {
 				t.Errorf("rota %s: exit code %d, want %d; stderr, which should have %q:\n%s", c.line, got.code, c.code, c.stderr, got.stderr)
 			}

@@ -84,7 +84,7 @@ func (p *serverProcess) open() error {
 	metrics.observe(p.replica)
 	p.api, err = server.New(server.Options{
 		Replica: p.replica, Name: registry.ReplicaName(p.options.name),
-		Logger: p.log.Named("api"), Metrics: metrics.handler(),
+		Logger: p.log.Named("api"), Metrics: metrics.handler(), Observe: metrics.request,
 	})
 	if err != nil {
 		return errors.Join(err, p.close())

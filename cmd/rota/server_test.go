@@ -129,8 +129,16 @@ func TestAServerAnswersUntilItIsInterruptedAndEndsWith0(t *testing.T) {
 			t.Errorf("%s says %q, want %q in it", path, got, want)
 		}
 	}
+	cl, err := client.Dial([]string{api}, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if _, err := cl.Pool("nothing").Info(t.Context(), false); registry.CodeOf(err) != registry.NotFound {
+		t.Fatalf("an unknown pool: %v", err)
+	}
 	page := get(t, api, "/metrics")
-	for _, want := range []string{"raft_apply", "raft_boltdb_storeLogs", "memberlist_", "go_goroutines", "process_cpu_seconds_total"} {
+	for _, want := range []string{`rota_api_request_seconds_count{code="not_found",procedure="rota.v1.RegistryService/GetPool"} 1`, "raft_apply", "raft_boltdb_storeLogs", "memberlist_", "go_goroutines", "process_cpu_seconds_total"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/metrics has no %s", want)
 		}

@@ -15,21 +15,24 @@ import (
 )
 
 // callInterceptor is around every handler: it bounds its time, turns its error
-// into one of the wire, and survives its panic.
-type callInterceptor struct{ logger hclog.Logger }
+// into one of the wire, survives its panic, and tells who observes.
+type callInterceptor struct {
+	logger  hclog.Logger
+	observe func(procedure, code string, took time.Duration)
+}
 
 func (i *callInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (response connect.AnyResponse, err error) {
 		ctx, cancel := bounded(ctx)
 		defer cancel()
-		defer i.settle(request.Spec(), &err)
+		defer i.settle(request.Spec(), time.Now(), &err)
 		return next(ctx, request)
 	}
 }
 
 func (i *callInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
-		defer i.settle(conn.Spec(), &err)
+		defer i.settle(conn.Spec(), time.Now(), &err)
 		return next(ctx, conn)
 	}
 }
@@ -50,19 +53,22 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // settle is deferred. A panic becomes an internal error: one request's bug must
 // not end the replica, whose state no handler can change.
-func (i *callInterceptor) settle(spec connect.Spec, err *error) {
+func (i *callInterceptor) settle(spec connect.Spec, began time.Time, err *error) {
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)
 		}
 		i.logger.Error("handler panicked", "procedure", spec.Procedure, "panic", p, "stack", string(debug.Stack()))
 		*err = wire.ToError(registry.Errorf(registry.Internal, "%s failed by a bug of this replica, whose log says more", spec.Procedure))
+		i.observe(spec.Procedure, registry.Internal.String(), time.Since(began))
 		return
 	}
 	if *err == nil {
+		i.observe(spec.Procedure, "ok", time.Since(began))
 		return
 	}
 	wired := wire.ToError(*err)
+	i.observe(spec.Procedure, wire.FromCode(wired.Code()).String(), time.Since(began))
 	if wired.Code() == connect.CodeInternal {
 		i.logger.Error("request failed", "procedure", spec.Procedure, "error", *err)
 	}

@@ -24,6 +24,10 @@ type Options struct {
 	Logger hclog.Logger
 	// Metrics answers /metrics. Nil: the path does not exist.
 	Metrics http.Handler
+	// Observe is told of every request that reached a handler: its procedure,
+	// "/rota.v1.RegistryService/HrwTopic", the name of its error's code or ok,
+	// and how long it took. It must not block. Nil is nobody.
+	Observe func(procedure, code string, took time.Duration)
 	// InFlightMax bounds the API requests under way; more are answered
 	// overloaded at once. 0 is 8,192.
 	InFlightMax int
@@ -67,6 +71,9 @@ func New(options Options) (*Server, error) {
 	if options.Logger == nil {
 		options.Logger = hclog.NewNullLogger()
 	}
+	if options.Observe == nil {
+		options.Observe = func(string, string, time.Duration) {}
+	}
 	if options.InFlightMax == 0 {
 		options.InFlightMax = inFlightMax
 	}
@@ -74,7 +81,8 @@ func New(options Options) (*Server, error) {
 		replica: options.Replica, logger: options.Logger, metrics: options.Metrics,
 		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax),
 	}
-	s.procedures = s.services(calls{options.Replica, string(options.Name)})
+	around := &callInterceptor{logger: options.Logger, observe: options.Observe}
+	s.procedures = services(calls{options.Replica, string(options.Name)}, around)
 	base, cut := context.WithCancel(context.Background())
 	s.cut = cut
 	s.http = s.newHTTP(base)
@@ -106,12 +114,12 @@ func (s *Server) newHTTP(base context.Context) *http.Server {
 
 // services builds the handlers of every method. The methods' names come from
 // the same descriptors as the handlers.
-func (s *Server) services(c calls) map[string]http.Handler {
+func services(c calls, around *callInterceptor) map[string]http.Handler {
 	options := connect.WithHandlerOptions(
 		connect.WithCodec(strictJSON{jsonNames()[0]}),
 		connect.WithCodec(strictJSON{jsonNames()[1]}),
 		connect.WithCompressMinBytes(compressBytesMin),
-		connect.WithInterceptors(&callInterceptor{s.logger}),
+		connect.WithInterceptors(around),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
 			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyMax(spec.Procedure))}
 		}),
