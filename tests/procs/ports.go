@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 )
@@ -47,4 +48,21 @@ func free(addr string) bool {
 		return false
 	}
 	return udp.Close() == nil
+}
+
+// FreeBase gives a port such that all offsets above it are free on loopback,
+// for TCP and UDP.
+func FreeBase(t testing.TB, offsets ...int) int {
+	t.Helper()
+	top := slices.Max(offsets)
+	for range (portLast - portFirst) / (top + 1) {
+		last := int(portNext.Add(int64(top + 1))) // the ports from last-top to last are ours
+		base := portFirst + (os.Getpid()*97+last-top)%(portLast-portFirst)
+		taken := func(offset int) bool { return !free(fmt.Sprintf("127.0.0.1:%d", base+offset)) }
+		if !slices.ContainsFunc(offsets, taken) {
+			return base
+		}
+	}
+	t.Fatalf("no free base between %d and %d for ports %v above it", portFirst, portLast, offsets)
+	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,6 +56,8 @@ var build = sync.OnceValues(func() (string, error) {
 type Process struct {
 	Name string
 	Args []string
+	// Env is added to the test's own environment, KEY=VALUE each.
+	Env []string
 
 	t    testing.TB
 	bin  string
@@ -64,8 +67,8 @@ type Process struct {
 	err  error         // of Wait, once done is closed
 }
 
-// NewProcess makes a process and does not start it. Its output goes to a file
-// in dir, which is shown when the test fails.
+// NewProcess makes a process and does not start it. Its output goes to files
+// in dir, which are shown when the test fails.
 func NewProcess(t testing.TB, dir, name string, args ...string) *Process {
 	t.Helper()
 	p := &Process{Name: name, Args: args, t: t, bin: Binary(t), log: filepath.Join(dir, name+".log")}
@@ -86,10 +89,15 @@ func (p *Process) Start() {
 		p.t.Fatal(err)
 	}
 	defer f.Close()
+	out, err := os.OpenFile(p.log+".stdout", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer out.Close()
 	p.cmd = exec.Command(p.bin, p.Args...)
-	p.cmd.Stdout, p.cmd.Stderr = f, f
+	p.cmd.Stdout, p.cmd.Stderr = out, f
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Env = append(os.Environ(), "ROTA_SERVER=")
+	p.cmd.Env = append(append(os.Environ(), "ROTA_SERVER="), p.Env...)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -158,9 +166,18 @@ func (p *Process) Exit(within time.Duration) int {
 	return 0
 }
 
-// Log gives all that the process has written, over all its runs.
-func (p *Process) Log() string {
-	b, err := os.ReadFile(p.log)
+// Log gives all that the process has written to stderr, over all its runs.
+func (p *Process) Log() string { return read(p.log) }
+
+// Stdout gives all that the process has written to stdout, over all its runs.
+func (p *Process) Stdout() string { return read(p.log + ".stdout") }
+
+// read gives a file's text, of one that is not there yet none.
+func read(path string) string {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
 	if err != nil {
 		return err.Error()
 	}
@@ -169,18 +186,25 @@ func (p *Process) Log() string {
 
 func (p *Process) tail() string {
 	const most = 6000
-	s := p.Log()
+	s := p.Stdout() + p.Log()
 	return s[max(0, len(s)-most):]
 }
 
 // Run runs a command to its end and gives what it printed and its exit code.
 func Run(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return RunWith(t, nil, args...)
+}
+
+// RunWith is Run with more in the environment, KEY=VALUE each.
+func RunWith(t testing.TB, env []string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	var out, talk strings.Builder
 	cmd := exec.CommandContext(ctx, Binary(t), args...)
 	cmd.Stdout, cmd.Stderr = &out, &talk
+	cmd.Env = append(os.Environ(), env...)
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return out.String(), talk.String(), exit.ExitCode()
