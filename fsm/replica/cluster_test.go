@@ -75,6 +75,7 @@ func (c *cluster) options(name registry.ReplicaName, api string, list []string) 
 		GossipBind:    "127.0.0.1:0",
 		Replicas:      list,
 		GossipProfile: gossip.Local,
+		Timings:       replica.Timings{Lease: 500 * time.Millisecond}, // test machines are busy
 		Version:       "test",
 		Logger:        hclog.New(&hclog.LoggerOptions{Name: string(name), Level: hclog.Warn, Output: testWriter{c.t}}),
 		Caller:        wires{c, api},
@@ -253,14 +254,20 @@ func (c *cluster) leader() (leader *running, others []*running) {
 	return leader, others
 }
 
-// put registers a pool, and gives the index at which it stands.
+// put registers a pool, and gives the index at which it stands. Registering is
+// idempotent, so it is done again when an election left the outcome unknown.
 func (c *cluster) put(r *running, name registry.PoolName) registry.Index {
 	c.t.Helper()
-	_, at, err := r.Propose(within(c.t, 10*time.Second), registry.RegisterPool{Spec: registry.Spec{Name: name, NodeType: registry.Worker}})
-	if err != nil {
-		c.t.Fatalf("register %s at %s: %v", name, r.name, err)
+	ctx := within(c.t, 10*time.Second)
+	for {
+		_, at, err := r.Propose(ctx, registry.RegisterPool{Spec: registry.Spec{Name: name, NodeType: registry.Worker}})
+		if err == nil {
+			return at.Index
+		}
+		if !errors.Is(err, registry.ErrOutcomeUnknown) || ctx.Err() != nil {
+			c.t.Fatalf("register %s at %s: %v", name, r.name, err)
+		}
 	}
-	return at.Index
 }
 
 // shows reports whether a read of a replica, which must succeed, shows a pool.

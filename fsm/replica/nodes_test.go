@@ -174,7 +174,7 @@ func TestAStaticNodeFollowsGossip(t *testing.T) {
 	}
 	c.sees(s, true)
 	s.die(t)
-	c.becomes(rs[0], "s", registry.Failed, deathMax(4)+gossip.Local.Suspicion(4)) // it may still be in the leader's warm-up
+	c.becomes(rs[0], "s", registry.Failed, 2*deathMax(4)) // the leader may still warm up
 }
 
 // TestAGoodbyeIsTheLogs: who leaves gossip alone is failed, because memberlist
@@ -194,7 +194,7 @@ func TestAGoodbyeIsTheLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := c.becomes(rs[0], "quits", registry.Left, time.Second)
-	c.becomes(rs[0], "polite", registry.Failed, deathMax(5)+gossip.Local.Suspicion(5))
+	c.becomes(rs[0], "polite", registry.Failed, 20*time.Second)
 	c.holds(time.Second, c.untouched(rs[0], left)) // gossip shows it still
 	if _, _, err := rs[0].Join(within(t, 5*time.Second), quits.join); !errors.Is(err, registry.ErrConflict) {
 		t.Errorf("the life that left joins again: %v, want conflict", err)
