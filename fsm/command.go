@@ -242,4 +242,5 @@ func liveness(w *walk, l *registry.Liveness) {
 	number(w, 3, &l.State)
 	number(w, 4, &l.Since)
 	text(w, 5, &l.Reason)
+	text(w, 6, &l.Address)
 }

@@ -228,7 +228,7 @@ func (c ReportLiveness) check() error {
 	}
 	for i := range c.Changes {
 		l := &c.Changes[i]
-		if err := firstError(l.Name.Validate(), l.Boot.Validate(), validateReason(l.Reason)); err != nil {
+		if err := firstError(l.Name.Validate(), l.Boot.Validate(), validateReason(l.Reason), validateAddress(l.Address)); err != nil {
 			return err
 		}
 		if l.State != Alive && l.State != Failed {

@@ -149,6 +149,9 @@ type Liveness struct {
 	// when the change was decided.
 	Since  Index
 	Reason string
+	// Address is where gossip reaches the life, host:port; a record that takes
+	// on a new life takes it too. Empty leaves the record's.
+	Address string
 }
 
 func (TermStart) command()      {}

@@ -195,6 +195,9 @@ func (l *Liveness) holds(n *Node) bool {
 func (l *Liveness) applied(n Node, by ReplicaName) Node {
 	if n.Boot != l.Boot {
 		n.Replaced, n.Boot, n.Joined = n.Boot, l.Boot, 0
+		if l.Address != "" {
+			n.Address = l.Address
+		}
 	}
 	n.State, n.Reason, n.By = l.State, l.Reason, string(by)
 	return n

@@ -85,31 +85,31 @@ func Decide(in ReconcileInput) Decision {
 // livesByName sorts the lives of each node by boot id, so that a decision does
 // not depend on the order of the view. A boot id that cannot be one is left
 // out: gossip says what it is told.
-func livesByName(view []Seen) map[NodeName][]BootID {
-	lives := make(map[NodeName][]BootID)
+func livesByName(view []Seen) map[NodeName][]Seen {
+	lives := make(map[NodeName][]Seen)
 	sorted := slices.SortedFunc(slices.Values(view), func(a, b Seen) int { return cmp.Compare(a.Boot, b.Boot) })
 	for _, seen := range sorted {
 		if seen.Boot.Validate() == nil {
-			lives[seen.Name] = append(lives[seen.Name], seen.Boot)
+			lives[seen.Name] = append(lives[seen.Name], seen)
 		}
 	}
 	return lives
 }
 
 // sighting brings what is remembered of the node up to date.
-func (in *ReconcileInput) sighting(n *Node, lives []BootID) Sighting {
+func (in *ReconcileInput) sighting(n *Node, lives []Seen) Sighting {
 	s, known := in.Memory[n.Name]
 	if !known || s.Boot != n.Boot || s.Joined != n.Joined {
 		s = Sighting{Boot: n.Boot, Joined: n.Joined, Noticed: in.Now}
 	}
-	s.Shown = s.Shown || slices.Contains(lives, n.Boot)
+	s.Shown = s.Shown || shows(lives, n.Boot)
 	return s
 }
 
 // judge gives the change that the view asks for, whose State is 0 if there is
 // none, and when to look again if something is only held back for a while.
-func (in *ReconcileInput) judge(n *Node, lives []BootID, s Sighting) (change Liveness, wait Millis) {
-	if n.Boot != "" && slices.Contains(lives, n.Boot) {
+func (in *ReconcileInput) judge(n *Node, lives []Seen, s Sighting) (change Liveness, wait Millis) {
+	if n.Boot != "" && shows(lives, n.Boot) {
 		if n.State == Failed {
 			return Liveness{Boot: n.Boot, State: Alive, Reason: "seen again by gossip"}, 0
 		}
@@ -117,10 +117,10 @@ func (in *ReconcileInput) judge(n *Node, lives []BootID, s Sighting) (change Liv
 	}
 	other := newLife(n, lives)
 	if n.State != Alive {
-		if other == "" {
+		if other.Boot == "" {
 			return Liveness{}, 0
 		}
-		return Liveness{Boot: other, State: Alive, Reason: "seen by gossip"}, 0
+		return other.takesOver("seen by gossip"), 0
 	}
 	if in.WarmUp {
 		return Liveness{}, 0
@@ -128,19 +128,36 @@ func (in *ReconcileInput) judge(n *Node, lives []BootID, s Sighting) (change Liv
 	if grace := s.Noticed + 2*in.Suspicion; !s.Shown && in.Now < grace {
 		return Liveness{}, grace
 	}
-	if other != "" { // At once, instead of failing the old life first.
-		return Liveness{Boot: other, State: Alive, Reason: "a new life was seen by gossip"}, 0
+	if other.Boot != "" { // At once, instead of failing the old life first.
+		return other.takesOver("a new life was seen by gossip"), 0
 	}
 	return Liveness{Boot: n.Boot, State: Failed, Reason: "lost by gossip"}, 0
 }
 
 // newLife picks the life that may take over from the record's own, or none.
 // The one that the record replaced never comes back.
-func newLife(n *Node, lives []BootID) BootID {
-	for _, b := range lives {
-		if b != n.Replaced && b != n.Boot {
-			return b
+func newLife(n *Node, lives []Seen) Seen {
+	for _, l := range lives {
+		if l.Boot != n.Replaced && l.Boot != n.Boot {
+			return l
 		}
 	}
-	return ""
+	return Seen{}
+}
+
+func (l Seen) takesOver(reason string) Liveness {
+	return Liveness{Boot: l.Boot, State: Alive, Reason: reason, Address: knownAddress(l.Addr)}
+}
+
+// knownAddress drops an address that no record could hold: gossip says what it
+// is told.
+func knownAddress(a string) string {
+	if validateAddress(a) != nil {
+		return ""
+	}
+	return a
+}
+
+func shows(lives []Seen, b BootID) bool {
+	return slices.ContainsFunc(lives, func(l Seen) bool { return l.Boot == b })
 }

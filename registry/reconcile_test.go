@@ -138,3 +138,21 @@ func TestManyChangesTakeSeveralPasses(t *testing.T) {
 		t.Errorf("%d are alive", p.AliveCount)
 	}
 }
+
+// A life that gossip alone has shown brings its address with it, where people
+// look for it and where a later newcomer's former life is asked.
+func TestALifeSeenByGossipBringsItsAddress(t *testing.T) {
+	s := registry.NewState()
+	apply := func(index registry.Index, cmd registry.Command) {
+		t.Helper()
+		if _, err := s.Apply(registry.Stamp{Index: index, Term: 1}, cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(1, registry.AddNode{Name: "worker-1", Type: registry.Worker})
+	seen := registry.Seen{Name: "worker-1", Boot: "0123456789abcdef", Addr: "10.0.0.1:7702"}
+	apply(2, registry.Decide(registry.ReconcileInput{State: s, View: []registry.Seen{seen}, By: "r1"}).Command)
+	if n, err := s.Node("worker-1"); err != nil || n.Address != seen.Addr || n.Boot != seen.Boot {
+		t.Errorf("the record is %+v, %v; want the address %s", n, err, seen.Addr)
+	}
+}
