@@ -98,8 +98,15 @@ func (p *serverProcess) replicaOptions() replica.Options {
 		Name: registry.ReplicaName(o.name), DataDir: o.dataDir, API: o.advertisedAPI(p.listen.Addr()),
 		RaftBind: o.raft, GossipBind: o.gossip, Advertise: o.advertise, Replicas: o.replicas,
 		GossipProfile: gossip.Profile(o.profile), Timings: o.timings(), Version: readVersion().Version,
-		Logger: p.log.Named("replica"), Caller: p.caller, Halt: func(err error) { p.halted <- err },
+		Logger: p.log.Named("replica"), Caller: p.caller, Halt: p.halt,
 	}
+}
+
+// halt hands the error to runServer, which ends the process. It never returns:
+// the goroutine it is called on, one of Raft's, must do nothing after it.
+func (p *serverProcess) halt(err error) {
+	p.halted <- err
+	select {}
 }
 
 // stop ends in order: leadership to another, then the requests under way, then

@@ -39,7 +39,7 @@ type Options struct {
 	Caller Caller
 	// Halt is called once with the error that makes it impossible to go on:
 	// an entry that cannot be applied, a store of another replica. It must end
-	// the process.
+	// the process and not return: whoever found the error would go on.
 	Halt func(error)
 }
 
