@@ -119,9 +119,28 @@ e2e() {
 fuzz() {
 	local file target
 	while IFS=: read -r file target; do
-		step "fuzz $target for $FUZZTIME" \
-			$GO test -run '^$' -fuzz "^$target\$" -fuzztime "$FUZZTIME" "./$(dirname "$file")"
+		step "fuzz $target for $FUZZTIME" fuzz_one "./$(dirname "$file")" "$target"
 	done < <(grep -roE '^func Fuzz[A-Za-z0-9]+' --include='*_test.go' cmd fsm gossip registry rpc | sed 's/func //' | sort)
+}
+
+# fuzz_one fuzzes one target. Before Go 1.27 the end of the time is now and then
+# reported as a failure of its own (golang/go#75804): when that is all that is
+# wrong, and no input was written, the target has passed.
+fuzz_one() {
+	local log ended
+	log=$(mktemp) || return 1
+	$GO test -run '^$' -fuzz "^$2\$" -fuzztime "$FUZZTIME" "$1" 2>&1 | tee "$log"
+	ended=${PIPESTATUS[0]}
+	if [ "$ended" != 0 ] && time_was_up "$log"; then
+		printf 'The time was up, and Go calls that a failure (golang/go#75804): no input failed.\n'
+		ended=0
+	fi
+	rm -f "$log"
+	return "$ended"
+}
+
+time_was_up() {
+	[ "$(sed -n '/^--- FAIL: /,$p' "$1" | sed -E '1d; /^(FAIL|exit status 1)/d')" = '    context deadline exceeded' ]
 }
 
 build() { step 'go build' $GO build ./... && $GO build -trimpath -o bin/ ./cmd/rota; }
@@ -142,4 +161,4 @@ printf '\n'
 [ ${#missed[@]} = 0 ] || printf 'COULD NOT RUN  %s\n' "${missed[@]}"
 [ ${#failed[@]} = 0 ] || printf 'FAILED         %s\n' "${failed[@]}"
 printf '%s: %d passed, %d failed, %d could not run, in %d s\n' "$1" ${#passed[@]} ${#failed[@]} ${#missed[@]} $SECONDS
-[ ${#failed[@]} = 0 ] && { [ ${#missed[@]} = 0 ] || [ -z "$strict" ]; }
+[ ${#passed[@]} != 0 ] && [ ${#failed[@]} = 0 ] && { [ ${#missed[@]} = 0 ] || [ -z "$strict" ]; }
