@@ -28,7 +28,7 @@ func (g *agent) attach(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		port, err := reservePort(g.options.gossip)
 		if err != nil {
-			return err
+			return prefixed("--gossip", err)
 		}
 		g.life.Address = port.advertised(g.options.advertise)
 		g.life.Boot = newBootID()

@@ -56,12 +56,14 @@ func openServer(o serverOptions, log hclog.Logger) (*serverProcess, error) {
 		log.Warn("insecure: other machines can reach these addresses, and there is no TLS", "addresses", open)
 	}
 	p := &serverProcess{options: o, log: log, served: make(chan error, 1), halted: make(chan error, 1)}
-	if err := errors.Join(portFree("tcp", o.raft), portFree("tcp", o.gossip), portFree("udp", o.gossip)); err != nil {
+	err := errors.Join(
+		prefixed("--raft", portFree("tcp", o.raft)), prefixed("--gossip", portFree("tcp", o.gossip)), prefixed("--gossip", portFree("udp", o.gossip)),
+	)
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	if p.listen, err = net.Listen("tcp", o.api); err != nil {
-		return nil, taken("tcp", o.api, err)
+		return nil, prefixed("--api", taken("tcp", o.api, err))
 	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.listen.Close())
