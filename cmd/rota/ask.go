@@ -26,6 +26,15 @@ func (a *app) ask(cmd *cobra.Command, call func(ctx context.Context, c *client.C
 	return c.Close()
 }
 
+// read is ask for what has the flags of a read.
+func (a *app) read(cmd *cobra.Command, f *freshness, call func(ctx context.Context, c *client.Client, opts []client.ReadOption) error) error {
+	opts, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	return a.ask(cmd, func(ctx context.Context, c *client.Client) error { return call(ctx, c, opts) })
+}
+
 // takes makes a command refuse other arguments than those named. A name in
 // brackets may be left out, one that ends in … may come several times.
 func takes(names ...string) cobra.PositionalArgs {

@@ -27,11 +27,9 @@ func newNodeListCommand(a *app) *cobra.Command {
 		Args:              takes(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			return a.ask(cmd, func(ctx context.Context, c *client.Client) error { return a.listNodes(ctx, c, f, opts) })
+			return a.read(cmd, f, func(ctx context.Context, c *client.Client, opts []client.ReadOption) error {
+				return a.listNodes(ctx, c, f, opts)
+			})
 		},
 	}
 	f.addFlags(cmd)
@@ -62,11 +60,7 @@ func newNodeShowCommand(a *app) *cobra.Command {
 		Args:              takes("NAME"),
 		ValidArgsFunction: a.completeFirst(nodeNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.read(cmd, f, func(ctx context.Context, c *client.Client, opts []client.ReadOption) error {
 				return a.showNode(ctx, c, registry.NodeName(args[0]), f, opts)
 			})
 		},

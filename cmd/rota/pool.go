@@ -117,11 +117,9 @@ func newPoolListCommand(a *app) *cobra.Command {
 		Args:              takes(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			return a.ask(cmd, func(ctx context.Context, c *client.Client) error { return a.listPools(ctx, c, f, opts) })
+			return a.read(cmd, f, func(ctx context.Context, c *client.Client, opts []client.ReadOption) error {
+				return a.listPools(ctx, c, f, opts)
+			})
 		},
 	}
 	f.addFlags(cmd)
@@ -153,11 +151,7 @@ func newPoolShowCommand(a *app) *cobra.Command {
 		Args:              takes("NAME"),
 		ValidArgsFunction: a.completeFirst(poolNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			return a.ask(cmd, func(ctx context.Context, c *client.Client) error {
+			return a.read(cmd, f, func(ctx context.Context, c *client.Client, opts []client.ReadOption) error {
 				return a.showPool(ctx, c.Pool(registry.PoolName(args[0])), cursors, f, opts)
 			})
 		},

@@ -36,11 +36,9 @@ func newSettingsGetCommand(a *app) *cobra.Command {
 					return usagef("setting %q does not exist: use %s", name, strings.Join(settingNames(), ", "))
 				}
 			}
-			opts, err := f.options(cmd)
-			if err != nil {
-				return err
-			}
-			return a.ask(cmd, func(ctx context.Context, c *client.Client) error { return a.getSettings(ctx, c, args, f, opts) })
+			return a.read(cmd, f, func(ctx context.Context, c *client.Client, opts []client.ReadOption) error {
+				return a.getSettings(ctx, c, args, f, opts)
+			})
 		},
 	}
 	f.addFlags(cmd)
