@@ -43,7 +43,9 @@ func TestNodeDeath(t *testing.T) {
 	quietFor(t, c, 2*time.Second, time.Minute) // the leader's warm-up is over
 	before := owners(t, c.Client())
 	c.Agents["worker-2"].Kill()
+	killed := time.Now()
 	c.AwaitNode(deathSeen, registry.Failed, "worker-2")
+	t.Logf("the death was seen %s after kill -9", time.Since(killed).Round(time.Millisecond))
 	after := owners(t, c.Client())
 	moved := 0
 	for key, was := range before {

@@ -77,9 +77,18 @@ func TestKillLeader(t *testing.T) {
 	c := workers(t)
 	next := 0
 	turns(t, c, "k", 12, &next)
-	for range 3 {
+	for range 5 {
 		leader := c.Leader(back)
 		leader.Kill()
+		killed := time.Now()
+		other := c.Replicas[0]
+		if other == leader {
+			other = c.Replicas[1]
+		}
+		await(t, back, func(ctx context.Context) (client.Served, error) {
+			return other.Client.Pool("worker").SetCursor(ctx, "probe", 0)
+		})
+		t.Logf("a write was acknowledged %s after the leader was killed", time.Since(killed).Round(time.Millisecond))
 		c.Leader(back, leader.Name)
 		turns(t, c, "k", 12, &next)
 		leader.Start()
