@@ -22,6 +22,19 @@ const (
 	Local
 )
 
+// String gives the consistency's name on the wire.
+func (c Consistency) String() string {
+	switch c {
+	case Linearizable:
+		return "linearizable"
+	case AtLeast:
+		return "at_least"
+	case Local:
+		return "local"
+	}
+	return "unknown"
+}
+
 // ReadOptions say how fresh a read must be.
 type ReadOptions struct {
 	Consistency Consistency

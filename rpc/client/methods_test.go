@@ -47,7 +47,7 @@ type method struct {
 	given  any
 }
 
-const linearizable = rotav1.Consistency_CONSISTENCY_LINEARIZABLE
+const linearizable = "linearizable"
 
 func hrwMethods() []method {
 	key := hrw.Count(42)

@@ -12,13 +12,13 @@ import (
 
 func TestHowFreshAReadMustBe(t *testing.T) {
 	type freshness struct {
-		consistency rotav1.Consistency
+		consistency string
 		index       uint64
 	}
 	const (
-		linear  = rotav1.Consistency_CONSISTENCY_LINEARIZABLE
-		atLeast = rotav1.Consistency_CONSISTENCY_AT_LEAST
-		local   = rotav1.Consistency_CONSISTENCY_LOCAL
+		linear  = "linearizable"
+		atLeast = "at_least"
+		local   = "local"
 	)
 	for _, test := range []struct {
 		name     string

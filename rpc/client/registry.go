@@ -159,7 +159,7 @@ func (c *Client) SetSettings(ctx context.Context, change registry.SettingsChange
 
 // reading is how fresh a read must be: the Client's consistency unless an
 // option says another.
-func (c *Client) reading(opts []ReadOption) (rotav1.Consistency, uint64) {
+func (c *Client) reading(opts []ReadOption) (consistency string, atLeastIndex uint64) {
 	want := registry.ReadOptions{Consistency: c.options.Consistency}
 	for _, opt := range opts {
 		opt(&want)
@@ -167,5 +167,5 @@ func (c *Client) reading(opts []ReadOption) (rotav1.Consistency, uint64) {
 	if want.Consistency == registry.AtLeast && want.AtLeastIndex == 0 {
 		want.AtLeastIndex = registry.Index(c.seen.Load())
 	}
-	return wire.ToConsistency(want.Consistency), uint64(want.AtLeastIndex)
+	return want.Consistency.String(), uint64(want.AtLeastIndex)
 }

@@ -48,7 +48,7 @@ func pathOf(method protoreflect.MethodDescriptor) string {
 func seeds() []string {
 	return []string{
 		`{}`, `{"name":"proxy"}`, `{"pool":"proxy"}`, `{"pool":"proxy","key":"k"}`, `{"pool":"proxy","key":"k","count":3}`,
-		`{"pool":"proxy","key":{"string":"k"},"consistency":"CONSISTENCY_LOCAL"}`,
+		`{"pool":"proxy","key":{"string":"k"},"consistency":"local"}`,
 		`{"pool":"proxy","key":{"interval":0.25},"limit":2,"explain":true}`,
 		`{"pool":"proxy","keys":[{"port":"80/tcp"},{"addr":"::ffff:10.0.0.1"},{"subnet":"10.0.0.0/8"},{"enum":"Log::ID Conn::LOG"}]}`,
 		`{"spec":{"name":"p","nodeType":"proxy","maxNodes":1,"exclusive":true,"hash":"zeek-6.2"},"replace":true,"requireNodes":true}`,

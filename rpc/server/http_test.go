@@ -52,7 +52,7 @@ func faultOf(t *testing.T, body []byte) fault {
 func TestCurl(t *testing.T) {
 	s := newServer(t, server.Options{Replica: withNodes(t)})
 	for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8"} {
-		got := handle(s, post(hrwPath, contentType, `{"pool":"proxy","key":{"string":"k"},"consistency":"CONSISTENCY_LOCAL"}`))
+		got := handle(s, post(hrwPath, contentType, `{"pool":"proxy","key":{"string":"k"},"consistency":"local"}`))
 		var answer map[string]any
 		if err := json.Unmarshal(got.Body.Bytes(), &answer); err != nil || got.Code != http.StatusOK {
 			t.Fatalf("%s: %d %s (%v)", contentType, got.Code, got.Body, err)

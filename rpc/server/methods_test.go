@@ -300,13 +300,13 @@ func TestReplicasCallEachOther(t *testing.T) {
 
 func TestConsistency(t *testing.T) {
 	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
-		local := call(t, a.ListNodes, &rotav1.ListNodesRequest{Consistency: rotav1.Consistency_CONSISTENCY_LOCAL})
+		local := call(t, a.ListNodes, &rotav1.ListNodesRequest{Consistency: "local"})
 		if local.AgeMs == nil || local.GetAgeMs() != 17 || local.GetIndex() != 13 || local.GetTerm() != 2 {
 			t.Errorf("local: %+v", local)
 		}
-		call(t, a.GetPool, &rotav1.GetPoolRequest{Name: "proxy", Consistency: rotav1.Consistency_CONSISTENCY_AT_LEAST, AtLeastIndex: 13})
-		fails(t, registry.Deadline, a.GetPool, &rotav1.GetPoolRequest{Name: "proxy", Consistency: rotav1.Consistency_CONSISTENCY_AT_LEAST, AtLeastIndex: 14})
-		fails(t, registry.Invalid, a.GetSettings, &rotav1.GetSettingsRequest{Consistency: 9})
+		call(t, a.GetPool, &rotav1.GetPoolRequest{Name: "proxy", Consistency: "at_least", AtLeastIndex: 13})
+		fails(t, registry.Deadline, a.GetPool, &rotav1.GetPoolRequest{Name: "proxy", Consistency: "at_least", AtLeastIndex: 14})
+		fails(t, registry.Invalid, a.GetSettings, &rotav1.GetSettingsRequest{Consistency: "eventual"})
 	})
 }
 

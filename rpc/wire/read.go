@@ -1,36 +1,20 @@
 package wire
 
-import (
-	"github.com/rota-registry/rota/registry"
-	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
-)
+import "github.com/rota-registry/rota/registry"
 
-// FromConsistency reads what a request asks for; unspecified is linearizable.
-func FromConsistency(c rotav1.Consistency, atLeast uint64) (registry.ReadOptions, error) {
+// FromConsistency reads what a request asks for; nothing is linearizable.
+func FromConsistency(c string, atLeast uint64) (registry.ReadOptions, error) {
 	options := registry.ReadOptions{AtLeastIndex: registry.Index(atLeast)}
-	switch c {
-	case rotav1.Consistency_CONSISTENCY_UNSPECIFIED, rotav1.Consistency_CONSISTENCY_LINEARIZABLE:
-		options.Consistency = registry.Linearizable
-	case rotav1.Consistency_CONSISTENCY_AT_LEAST:
-		options.Consistency = registry.AtLeast
-	case rotav1.Consistency_CONSISTENCY_LOCAL:
-		options.Consistency = registry.Local
-	default:
-		return options, registry.Errorf(registry.Invalid, "consistency %d: not known: use linearizable (1), at_least (2) or local (3)", c)
+	if c == "" {
+		return options, nil
 	}
-	return options, nil
-}
-
-// ToConsistency gives the value that asks for it.
-func ToConsistency(c registry.Consistency) rotav1.Consistency {
-	switch c {
-	case registry.AtLeast:
-		return rotav1.Consistency_CONSISTENCY_AT_LEAST
-	case registry.Local:
-		return rotav1.Consistency_CONSISTENCY_LOCAL
-	case registry.Linearizable:
+	for _, known := range []registry.Consistency{registry.Linearizable, registry.AtLeast, registry.Local} {
+		if c == known.String() {
+			options.Consistency = known
+			return options, nil
+		}
 	}
-	return rotav1.Consistency_CONSISTENCY_LINEARIZABLE
+	return options, registry.Errorf(registry.Invalid, "consistency %q is unknown: use linearizable, at_least or local", Clip(c))
 }
 
 // ToAge gives the age_ms of an answer: Local reads alone have one.

@@ -25,64 +25,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Consistency says how fresh a read must be.
-type Consistency int32
-
-const (
-	// The default: linearizable.
-	Consistency_CONSISTENCY_UNSPECIFIED Consistency = 0
-	// Sees every write acknowledged before the read was asked, on any replica.
-	Consistency_CONSISTENCY_LINEARIZABLE Consistency = 1
-	// Sees the state at at_least_index or later.
-	Consistency_CONSISTENCY_AT_LEAST Consistency = 2
-	// Sees what the asked replica has, without asking anyone; age_ms says how
-	// old that may be. Answered without a quorum.
-	Consistency_CONSISTENCY_LOCAL Consistency = 3
-)
-
-// Enum value maps for Consistency.
-var (
-	Consistency_name = map[int32]string{
-		0: "CONSISTENCY_UNSPECIFIED",
-		1: "CONSISTENCY_LINEARIZABLE",
-		2: "CONSISTENCY_AT_LEAST",
-		3: "CONSISTENCY_LOCAL",
-	}
-	Consistency_value = map[string]int32{
-		"CONSISTENCY_UNSPECIFIED":  0,
-		"CONSISTENCY_LINEARIZABLE": 1,
-		"CONSISTENCY_AT_LEAST":     2,
-		"CONSISTENCY_LOCAL":        3,
-	}
-)
-
-func (x Consistency) Enum() *Consistency {
-	p := new(Consistency)
-	*p = x
-	return p
-}
-
-func (x Consistency) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Consistency) Descriptor() protoreflect.EnumDescriptor {
-	return file_rota_v1_common_proto_enumTypes[0].Descriptor()
-}
-
-func (Consistency) Type() protoreflect.EnumType {
-	return &file_rota_v1_common_proto_enumTypes[0]
-}
-
-func (x Consistency) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Consistency.Descriptor instead.
-func (Consistency) EnumDescriptor() ([]byte, []int) {
-	return file_rota_v1_common_proto_rawDescGZIP(), []int{0}
-}
-
 // ErrorDetail travels with every error; it decides, the message informs.
 type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -416,12 +358,7 @@ const file_rota_v1_common_proto_rawDesc = "" +
 	"\x04addr\x18\v \x01(\tH\x00R\x04addr\x12\x18\n" +
 	"\x06subnet\x18\f \x01(\tH\x00R\x06subnet\x12\x18\n" +
 	"\x06digest\x18\r \x01(\rH\x00R\x06digestB\x06\n" +
-	"\x04kind*y\n" +
-	"\vConsistency\x12\x1b\n" +
-	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18CONSISTENCY_LINEARIZABLE\x10\x01\x12\x18\n" +
-	"\x14CONSISTENCY_AT_LEAST\x10\x02\x12\x15\n" +
-	"\x11CONSISTENCY_LOCAL\x10\x03B6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
+	"\x04kindB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
 
 var (
 	file_rota_v1_common_proto_rawDescOnce sync.Once
@@ -435,12 +372,10 @@ func file_rota_v1_common_proto_rawDescGZIP() []byte {
 	return file_rota_v1_common_proto_rawDescData
 }
 
-var file_rota_v1_common_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_rota_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_rota_v1_common_proto_goTypes = []any{
-	(Consistency)(0),    // 0: rota.v1.Consistency
-	(*ErrorDetail)(nil), // 1: rota.v1.ErrorDetail
-	(*Key)(nil),         // 2: rota.v1.Key
+	(*ErrorDetail)(nil), // 0: rota.v1.ErrorDetail
+	(*Key)(nil),         // 1: rota.v1.Key
 }
 var file_rota_v1_common_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -475,14 +410,13 @@ func file_rota_v1_common_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_common_proto_rawDesc), len(file_rota_v1_common_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      0,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_rota_v1_common_proto_goTypes,
 		DependencyIndexes: file_rota_v1_common_proto_depIdxs,
-		EnumInfos:         file_rota_v1_common_proto_enumTypes,
 		MessageInfos:      file_rota_v1_common_proto_msgTypes,
 	}.Build()
 	File_rota_v1_common_proto = out.File

@@ -486,7 +486,7 @@ func (x *LeaveNodeResponse) GetServedBy() string {
 
 type ListNodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,1,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,2,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -522,11 +522,11 @@ func (*ListNodesRequest) Descriptor() ([]byte, []int) {
 	return file_rota_v1_node_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ListNodesRequest) GetConsistency() Consistency {
+func (x *ListNodesRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *ListNodesRequest) GetAtLeastIndex() uint64 {
@@ -616,7 +616,7 @@ func (x *ListNodesResponse) GetAgeMs() uint64 {
 type GetNodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Consistency   Consistency            `protobuf:"varint,2,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,3,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -659,11 +659,11 @@ func (x *GetNodeRequest) GetName() string {
 	return ""
 }
 
-func (x *GetNodeRequest) GetConsistency() Consistency {
+func (x *GetNodeRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *GetNodeRequest) GetAtLeastIndex() uint64 {
@@ -1394,7 +1394,7 @@ var File_rota_v1_node_proto protoreflect.FileDescriptor
 
 const file_rota_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x12rota/v1/node.proto\x12\arota.v1\x1a\x14rota/v1/common.proto\"\xbf\x03\n" +
+	"\x12rota/v1/node.proto\x12\arota.v1\"\xbf\x03\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -1436,9 +1436,9 @@ const file_rota_v1_node_proto_rawDesc = "" +
 	"\x11LeaveNodeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"p\n" +
-	"\x10ListNodesRequest\x126\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"Z\n" +
+	"\x10ListNodesRequest\x12 \n" +
+	"\vconsistency\x18\x01 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x02 \x01(\x04R\fatLeastIndex\"\xa6\x01\n" +
 	"\x11ListNodesResponse\x12#\n" +
 	"\x05nodes\x18\x01 \x03(\v2\r.rota.v1.NodeR\x05nodes\x12\x14\n" +
@@ -1446,10 +1446,10 @@ const file_rota_v1_node_proto_rawDesc = "" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\x04 \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\x05 \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"\x82\x01\n" +
+	"\a_age_ms\"l\n" +
 	"\x0eGetNodeRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
-	"\vconsistency\x18\x02 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
+	"\vconsistency\x18\x02 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x03 \x01(\x04R\fatLeastIndex\"\xa2\x01\n" +
 	"\x0fGetNodeResponse\x12!\n" +
 	"\x04node\x18\x01 \x01(\v2\r.rota.v1.NodeR\x04node\x12\x14\n" +
@@ -1544,42 +1544,39 @@ var file_rota_v1_node_proto_goTypes = []any{
 	(*ImportLayoutResponse)(nil), // 18: rota.v1.ImportLayoutResponse
 	(*ExportLayoutRequest)(nil),  // 19: rota.v1.ExportLayoutRequest
 	(*ExportLayoutResponse)(nil), // 20: rota.v1.ExportLayoutResponse
-	(Consistency)(0),             // 21: rota.v1.Consistency
 }
 var file_rota_v1_node_proto_depIdxs = []int32{
 	0,  // 0: rota.v1.JoinNodeResponse.node:type_name -> rota.v1.Node
-	21, // 1: rota.v1.ListNodesRequest.consistency:type_name -> rota.v1.Consistency
-	0,  // 2: rota.v1.ListNodesResponse.nodes:type_name -> rota.v1.Node
-	21, // 3: rota.v1.GetNodeRequest.consistency:type_name -> rota.v1.Consistency
-	0,  // 4: rota.v1.GetNodeResponse.node:type_name -> rota.v1.Node
-	0,  // 5: rota.v1.AddNodeResponse.node:type_name -> rota.v1.Node
-	0,  // 6: rota.v1.DrainNodeResponse.node:type_name -> rota.v1.Node
-	0,  // 7: rota.v1.UndrainNodeResponse.node:type_name -> rota.v1.Node
-	1,  // 8: rota.v1.NodeService.JoinNode:input_type -> rota.v1.JoinNodeRequest
-	3,  // 9: rota.v1.NodeService.LeaveNode:input_type -> rota.v1.LeaveNodeRequest
-	5,  // 10: rota.v1.NodeService.ListNodes:input_type -> rota.v1.ListNodesRequest
-	7,  // 11: rota.v1.NodeService.GetNode:input_type -> rota.v1.GetNodeRequest
-	9,  // 12: rota.v1.NodeService.AddNode:input_type -> rota.v1.AddNodeRequest
-	11, // 13: rota.v1.NodeService.DrainNode:input_type -> rota.v1.DrainNodeRequest
-	13, // 14: rota.v1.NodeService.UndrainNode:input_type -> rota.v1.UndrainNodeRequest
-	15, // 15: rota.v1.NodeService.ForgetNode:input_type -> rota.v1.ForgetNodeRequest
-	17, // 16: rota.v1.NodeService.ImportLayout:input_type -> rota.v1.ImportLayoutRequest
-	19, // 17: rota.v1.NodeService.ExportLayout:input_type -> rota.v1.ExportLayoutRequest
-	2,  // 18: rota.v1.NodeService.JoinNode:output_type -> rota.v1.JoinNodeResponse
-	4,  // 19: rota.v1.NodeService.LeaveNode:output_type -> rota.v1.LeaveNodeResponse
-	6,  // 20: rota.v1.NodeService.ListNodes:output_type -> rota.v1.ListNodesResponse
-	8,  // 21: rota.v1.NodeService.GetNode:output_type -> rota.v1.GetNodeResponse
-	10, // 22: rota.v1.NodeService.AddNode:output_type -> rota.v1.AddNodeResponse
-	12, // 23: rota.v1.NodeService.DrainNode:output_type -> rota.v1.DrainNodeResponse
-	14, // 24: rota.v1.NodeService.UndrainNode:output_type -> rota.v1.UndrainNodeResponse
-	16, // 25: rota.v1.NodeService.ForgetNode:output_type -> rota.v1.ForgetNodeResponse
-	18, // 26: rota.v1.NodeService.ImportLayout:output_type -> rota.v1.ImportLayoutResponse
-	20, // 27: rota.v1.NodeService.ExportLayout:output_type -> rota.v1.ExportLayoutResponse
-	18, // [18:28] is the sub-list for method output_type
-	8,  // [8:18] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	0,  // 1: rota.v1.ListNodesResponse.nodes:type_name -> rota.v1.Node
+	0,  // 2: rota.v1.GetNodeResponse.node:type_name -> rota.v1.Node
+	0,  // 3: rota.v1.AddNodeResponse.node:type_name -> rota.v1.Node
+	0,  // 4: rota.v1.DrainNodeResponse.node:type_name -> rota.v1.Node
+	0,  // 5: rota.v1.UndrainNodeResponse.node:type_name -> rota.v1.Node
+	1,  // 6: rota.v1.NodeService.JoinNode:input_type -> rota.v1.JoinNodeRequest
+	3,  // 7: rota.v1.NodeService.LeaveNode:input_type -> rota.v1.LeaveNodeRequest
+	5,  // 8: rota.v1.NodeService.ListNodes:input_type -> rota.v1.ListNodesRequest
+	7,  // 9: rota.v1.NodeService.GetNode:input_type -> rota.v1.GetNodeRequest
+	9,  // 10: rota.v1.NodeService.AddNode:input_type -> rota.v1.AddNodeRequest
+	11, // 11: rota.v1.NodeService.DrainNode:input_type -> rota.v1.DrainNodeRequest
+	13, // 12: rota.v1.NodeService.UndrainNode:input_type -> rota.v1.UndrainNodeRequest
+	15, // 13: rota.v1.NodeService.ForgetNode:input_type -> rota.v1.ForgetNodeRequest
+	17, // 14: rota.v1.NodeService.ImportLayout:input_type -> rota.v1.ImportLayoutRequest
+	19, // 15: rota.v1.NodeService.ExportLayout:input_type -> rota.v1.ExportLayoutRequest
+	2,  // 16: rota.v1.NodeService.JoinNode:output_type -> rota.v1.JoinNodeResponse
+	4,  // 17: rota.v1.NodeService.LeaveNode:output_type -> rota.v1.LeaveNodeResponse
+	6,  // 18: rota.v1.NodeService.ListNodes:output_type -> rota.v1.ListNodesResponse
+	8,  // 19: rota.v1.NodeService.GetNode:output_type -> rota.v1.GetNodeResponse
+	10, // 20: rota.v1.NodeService.AddNode:output_type -> rota.v1.AddNodeResponse
+	12, // 21: rota.v1.NodeService.DrainNode:output_type -> rota.v1.DrainNodeResponse
+	14, // 22: rota.v1.NodeService.UndrainNode:output_type -> rota.v1.UndrainNodeResponse
+	16, // 23: rota.v1.NodeService.ForgetNode:output_type -> rota.v1.ForgetNodeResponse
+	18, // 24: rota.v1.NodeService.ImportLayout:output_type -> rota.v1.ImportLayoutResponse
+	20, // 25: rota.v1.NodeService.ExportLayout:output_type -> rota.v1.ExportLayoutResponse
+	16, // [16:26] is the sub-list for method output_type
+	6,  // [6:16] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_node_proto_init() }
@@ -1587,7 +1584,6 @@ func file_rota_v1_node_proto_init() {
 	if File_rota_v1_node_proto != nil {
 		return
 	}
-	file_rota_v1_common_proto_init()
 	file_rota_v1_node_proto_msgTypes[6].OneofWrappers = []any{}
 	file_rota_v1_node_proto_msgTypes[8].OneofWrappers = []any{}
 	type x struct{}

@@ -616,7 +616,7 @@ type GetPoolRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	WithCursors   bool                   `protobuf:"varint,2,opt,name=with_cursors,json=withCursors,proto3" json:"with_cursors,omitempty"`
-	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -666,11 +666,11 @@ func (x *GetPoolRequest) GetWithCursors() bool {
 	return false
 }
 
-func (x *GetPoolRequest) GetConsistency() Consistency {
+func (x *GetPoolRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *GetPoolRequest) GetAtLeastIndex() uint64 {
@@ -758,7 +758,7 @@ func (x *GetPoolResponse) GetAgeMs() uint64 {
 
 type ListPoolsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,1,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,2,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -794,11 +794,11 @@ func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
 	return file_rota_v1_registry_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *ListPoolsRequest) GetConsistency() Consistency {
+func (x *ListPoolsRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *ListPoolsRequest) GetAtLeastIndex() uint64 {
@@ -1002,7 +1002,7 @@ type HrwTopicRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	Key           *Key                   `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1052,11 +1052,11 @@ func (x *HrwTopicRequest) GetKey() *Key {
 	return nil
 }
 
-func (x *HrwTopicRequest) GetConsistency() Consistency {
+func (x *HrwTopicRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *HrwTopicRequest) GetAtLeastIndex() uint64 {
@@ -1172,7 +1172,7 @@ type HrwTopicsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	Keys          []*Key                 `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1222,11 +1222,11 @@ func (x *HrwTopicsRequest) GetKeys() []*Key {
 	return nil
 }
 
-func (x *HrwTopicsRequest) GetConsistency() Consistency {
+func (x *HrwTopicsRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *HrwTopicsRequest) GetAtLeastIndex() uint64 {
@@ -1344,9 +1344,9 @@ type RankNodesRequest struct {
 	// At most 64; 0 is 1.
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Every member, eligible or not, best first; limit is not used.
-	Explain       bool        `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
-	Consistency   Consistency `protobuf:"varint,5,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
-	AtLeastIndex  uint64      `protobuf:"varint,6,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
+	Explain       bool   `protobuf:"varint,4,opt,name=explain,proto3" json:"explain,omitempty"`
+	Consistency   string `protobuf:"bytes,5,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	AtLeastIndex  uint64 `protobuf:"varint,6,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1409,11 +1409,11 @@ func (x *RankNodesRequest) GetExplain() bool {
 	return false
 }
 
-func (x *RankNodesRequest) GetConsistency() Consistency {
+func (x *RankNodesRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *RankNodesRequest) GetAtLeastIndex() uint64 {
@@ -2156,7 +2156,7 @@ func (x *OpenSessionResponse) GetServedBy() string {
 type ListCursorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	Consistency   Consistency            `protobuf:"varint,2,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,2,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,3,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2199,11 +2199,11 @@ func (x *ListCursorsRequest) GetPool() string {
 	return ""
 }
 
-func (x *ListCursorsRequest) GetConsistency() Consistency {
+func (x *ListCursorsRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *ListCursorsRequest) GetAtLeastIndex() uint64 {
@@ -2698,7 +2698,7 @@ func (x *NodeTypes) GetTypes() []string {
 
 type GetSettingsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=rota.v1.Consistency" json:"consistency,omitempty"`
+	Consistency   string                 `protobuf:"bytes,1,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex  uint64                 `protobuf:"varint,2,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2734,11 +2734,11 @@ func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
 	return file_rota_v1_registry_proto_rawDescGZIP(), []int{37}
 }
 
-func (x *GetSettingsRequest) GetConsistency() Consistency {
+func (x *GetSettingsRequest) GetConsistency() string {
 	if x != nil {
 		return x.Consistency
 	}
-	return Consistency_CONSISTENCY_UNSPECIFIED
+	return ""
 }
 
 func (x *GetSettingsRequest) GetAtLeastIndex() uint64 {
@@ -3261,11 +3261,11 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x16UnregisterPoolResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"\xa5\x01\n" +
+	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"\x8f\x01\n" +
 	"\x0eGetPoolRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12!\n" +
-	"\fwith_cursors\x18\x02 \x01(\bR\vwithCursors\x126\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\fwith_cursors\x18\x02 \x01(\bR\vwithCursors\x12 \n" +
+	"\vconsistency\x18\x03 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\"\xa2\x01\n" +
 	"\x0fGetPoolResponse\x12!\n" +
 	"\x04pool\x18\x01 \x01(\v2\r.rota.v1.PoolR\x04pool\x12\x14\n" +
@@ -3273,9 +3273,9 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\x04 \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\x05 \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"p\n" +
-	"\x10ListPoolsRequest\x126\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\a_age_ms\"Z\n" +
+	"\x10ListPoolsRequest\x12 \n" +
+	"\vconsistency\x18\x01 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x02 \x01(\x04R\fatLeastIndex\"\xa6\x01\n" +
 	"\x11ListPoolsResponse\x12#\n" +
 	"\x05pools\x18\x01 \x03(\v2\r.rota.v1.PoolR\x05pools\x12\x14\n" +
@@ -3294,11 +3294,11 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04Move\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x16\n" +
 	"\x06before\x18\x02 \x03(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x03 \x03(\tR\x05after\"\xa3\x01\n" +
+	"\x05after\x18\x03 \x03(\tR\x05after\"\x8d\x01\n" +
 	"\x0fHrwTopicRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1e\n" +
-	"\x03key\x18\x02 \x01(\v2\f.rota.v1.KeyR\x03key\x126\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\x03key\x18\x02 \x01(\v2\f.rota.v1.KeyR\x03key\x12 \n" +
+	"\vconsistency\x18\x03 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\"\xe3\x01\n" +
 	"\x10HrwTopicResponse\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x12\n" +
@@ -3309,11 +3309,11 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\a \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"\xa6\x01\n" +
+	"\a_age_ms\"\x90\x01\n" +
 	"\x10HrwTopicsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
-	"\x04keys\x18\x02 \x03(\v2\f.rota.v1.KeyR\x04keys\x126\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\x04keys\x18\x02 \x03(\v2\f.rota.v1.KeyR\x04keys\x12 \n" +
+	"\vconsistency\x18\x03 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\"\xe8\x01\n" +
 	"\x11HrwTopicsResponse\x12\x16\n" +
 	"\x06topics\x18\x01 \x03(\tR\x06topics\x12\x14\n" +
@@ -3324,13 +3324,13 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\a \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"\xd4\x01\n" +
+	"\a_age_ms\"\xbe\x01\n" +
 	"\x10RankNodesRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1e\n" +
 	"\x03key\x18\x02 \x01(\v2\f.rota.v1.KeyR\x03key\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12\x18\n" +
-	"\aexplain\x18\x04 \x01(\bR\aexplain\x126\n" +
-	"\vconsistency\x18\x05 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\aexplain\x18\x04 \x01(\bR\aexplain\x12 \n" +
+	"\vconsistency\x18\x05 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x06 \x01(\x04R\fatLeastIndex\"\xeb\x02\n" +
 	"\x11RankNodesResponse\x12:\n" +
 	"\aranking\x18\x01 \x03(\v2 .rota.v1.RankNodesResponse.EntryR\aranking\x12\x14\n" +
@@ -3393,10 +3393,10 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x04 \x01(\tR\bservedBy\"\x86\x01\n" +
+	"\tserved_by\x18\x04 \x01(\tR\bservedBy\"p\n" +
 	"\x12ListCursorsRequest\x12\x12\n" +
-	"\x04pool\x18\x01 \x01(\tR\x04pool\x126\n" +
-	"\vconsistency\x18\x02 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
+	"\vconsistency\x18\x02 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x03 \x01(\x04R\fatLeastIndex\"\xae\x01\n" +
 	"\x13ListCursorsResponse\x12)\n" +
 	"\acursors\x18\x01 \x03(\v2\x0f.rota.v1.CursorR\acursors\x12\x14\n" +
@@ -3449,9 +3449,9 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x14_failed_retention_msB\x14\n" +
 	"\x12_left_retention_ms\"!\n" +
 	"\tNodeTypes\x12\x14\n" +
-	"\x05types\x18\x01 \x03(\tR\x05types\"r\n" +
-	"\x12GetSettingsRequest\x126\n" +
-	"\vconsistency\x18\x01 \x01(\x0e2\x14.rota.v1.ConsistencyR\vconsistency\x12$\n" +
+	"\x05types\x18\x01 \x03(\tR\x05types\"\\\n" +
+	"\x12GetSettingsRequest\x12 \n" +
+	"\vconsistency\x18\x01 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x02 \x01(\x04R\fatLeastIndex\"\xb2\x01\n" +
 	"\x13GetSettingsResponse\x12-\n" +
 	"\bsettings\x18\x01 \x01(\v2\x11.rota.v1.SettingsR\bsettings\x12\x14\n" +
@@ -3559,8 +3559,7 @@ var file_rota_v1_registry_proto_goTypes = []any{
 	(*WatchResponse)(nil),               // 42: rota.v1.WatchResponse
 	(*RebalancePoolsResponse_Move)(nil), // 43: rota.v1.RebalancePoolsResponse.Move
 	(*RankNodesResponse_Entry)(nil),     // 44: rota.v1.RankNodesResponse.Entry
-	(Consistency)(0),                    // 45: rota.v1.Consistency
-	(*Key)(nil),                         // 46: rota.v1.Key
+	(*Key)(nil),                         // 45: rota.v1.Key
 }
 var file_rota_v1_registry_proto_depIdxs = []int32{
 	0,  // 0: rota.v1.Pool.spec:type_name -> rota.v1.PoolSpec
@@ -3568,70 +3567,63 @@ var file_rota_v1_registry_proto_depIdxs = []int32{
 	2,  // 2: rota.v1.Pool.cursors:type_name -> rota.v1.Cursor
 	0,  // 3: rota.v1.RegisterPoolRequest.spec:type_name -> rota.v1.PoolSpec
 	3,  // 4: rota.v1.RegisterPoolResponse.pool:type_name -> rota.v1.Pool
-	45, // 5: rota.v1.GetPoolRequest.consistency:type_name -> rota.v1.Consistency
-	3,  // 6: rota.v1.GetPoolResponse.pool:type_name -> rota.v1.Pool
-	45, // 7: rota.v1.ListPoolsRequest.consistency:type_name -> rota.v1.Consistency
-	3,  // 8: rota.v1.ListPoolsResponse.pools:type_name -> rota.v1.Pool
-	43, // 9: rota.v1.RebalancePoolsResponse.moves:type_name -> rota.v1.RebalancePoolsResponse.Move
-	46, // 10: rota.v1.HrwTopicRequest.key:type_name -> rota.v1.Key
-	45, // 11: rota.v1.HrwTopicRequest.consistency:type_name -> rota.v1.Consistency
-	46, // 12: rota.v1.HrwTopicsRequest.keys:type_name -> rota.v1.Key
-	45, // 13: rota.v1.HrwTopicsRequest.consistency:type_name -> rota.v1.Consistency
-	46, // 14: rota.v1.RankNodesRequest.key:type_name -> rota.v1.Key
-	45, // 15: rota.v1.RankNodesRequest.consistency:type_name -> rota.v1.Consistency
-	44, // 16: rota.v1.RankNodesResponse.ranking:type_name -> rota.v1.RankNodesResponse.Entry
-	20, // 17: rota.v1.RrTopicRequest.request:type_name -> rota.v1.RequestId
-	20, // 18: rota.v1.RrTopicsRequest.request:type_name -> rota.v1.RequestId
-	20, // 19: rota.v1.RrLogTopicRequest.request:type_name -> rota.v1.RequestId
-	45, // 20: rota.v1.ListCursorsRequest.consistency:type_name -> rota.v1.Consistency
-	2,  // 21: rota.v1.ListCursorsResponse.cursors:type_name -> rota.v1.Cursor
-	36, // 22: rota.v1.Settings.node_types:type_name -> rota.v1.NodeTypes
-	45, // 23: rota.v1.GetSettingsRequest.consistency:type_name -> rota.v1.Consistency
-	35, // 24: rota.v1.GetSettingsResponse.settings:type_name -> rota.v1.Settings
-	35, // 25: rota.v1.SetSettingsRequest.settings:type_name -> rota.v1.Settings
-	35, // 26: rota.v1.SetSettingsResponse.settings:type_name -> rota.v1.Settings
-	3,  // 27: rota.v1.WatchResponse.pool:type_name -> rota.v1.Pool
-	4,  // 28: rota.v1.RegistryService.RegisterPool:input_type -> rota.v1.RegisterPoolRequest
-	6,  // 29: rota.v1.RegistryService.UnregisterPool:input_type -> rota.v1.UnregisterPoolRequest
-	8,  // 30: rota.v1.RegistryService.GetPool:input_type -> rota.v1.GetPoolRequest
-	10, // 31: rota.v1.RegistryService.ListPools:input_type -> rota.v1.ListPoolsRequest
-	12, // 32: rota.v1.RegistryService.RebalancePools:input_type -> rota.v1.RebalancePoolsRequest
-	14, // 33: rota.v1.RegistryService.HrwTopic:input_type -> rota.v1.HrwTopicRequest
-	16, // 34: rota.v1.RegistryService.HrwTopics:input_type -> rota.v1.HrwTopicsRequest
-	18, // 35: rota.v1.RegistryService.RankNodes:input_type -> rota.v1.RankNodesRequest
-	21, // 36: rota.v1.RegistryService.RrTopic:input_type -> rota.v1.RrTopicRequest
-	23, // 37: rota.v1.RegistryService.RrTopics:input_type -> rota.v1.RrTopicsRequest
-	25, // 38: rota.v1.RegistryService.RrLogTopic:input_type -> rota.v1.RrLogTopicRequest
-	27, // 39: rota.v1.RegistryService.OpenSession:input_type -> rota.v1.OpenSessionRequest
-	29, // 40: rota.v1.RegistryService.ListCursors:input_type -> rota.v1.ListCursorsRequest
-	31, // 41: rota.v1.RegistryService.SetCursor:input_type -> rota.v1.SetCursorRequest
-	33, // 42: rota.v1.RegistryService.DeleteCursor:input_type -> rota.v1.DeleteCursorRequest
-	37, // 43: rota.v1.RegistryService.GetSettings:input_type -> rota.v1.GetSettingsRequest
-	39, // 44: rota.v1.RegistryService.SetSettings:input_type -> rota.v1.SetSettingsRequest
-	41, // 45: rota.v1.RegistryService.Watch:input_type -> rota.v1.WatchRequest
-	5,  // 46: rota.v1.RegistryService.RegisterPool:output_type -> rota.v1.RegisterPoolResponse
-	7,  // 47: rota.v1.RegistryService.UnregisterPool:output_type -> rota.v1.UnregisterPoolResponse
-	9,  // 48: rota.v1.RegistryService.GetPool:output_type -> rota.v1.GetPoolResponse
-	11, // 49: rota.v1.RegistryService.ListPools:output_type -> rota.v1.ListPoolsResponse
-	13, // 50: rota.v1.RegistryService.RebalancePools:output_type -> rota.v1.RebalancePoolsResponse
-	15, // 51: rota.v1.RegistryService.HrwTopic:output_type -> rota.v1.HrwTopicResponse
-	17, // 52: rota.v1.RegistryService.HrwTopics:output_type -> rota.v1.HrwTopicsResponse
-	19, // 53: rota.v1.RegistryService.RankNodes:output_type -> rota.v1.RankNodesResponse
-	22, // 54: rota.v1.RegistryService.RrTopic:output_type -> rota.v1.RrTopicResponse
-	24, // 55: rota.v1.RegistryService.RrTopics:output_type -> rota.v1.RrTopicsResponse
-	26, // 56: rota.v1.RegistryService.RrLogTopic:output_type -> rota.v1.RrLogTopicResponse
-	28, // 57: rota.v1.RegistryService.OpenSession:output_type -> rota.v1.OpenSessionResponse
-	30, // 58: rota.v1.RegistryService.ListCursors:output_type -> rota.v1.ListCursorsResponse
-	32, // 59: rota.v1.RegistryService.SetCursor:output_type -> rota.v1.SetCursorResponse
-	34, // 60: rota.v1.RegistryService.DeleteCursor:output_type -> rota.v1.DeleteCursorResponse
-	38, // 61: rota.v1.RegistryService.GetSettings:output_type -> rota.v1.GetSettingsResponse
-	40, // 62: rota.v1.RegistryService.SetSettings:output_type -> rota.v1.SetSettingsResponse
-	42, // 63: rota.v1.RegistryService.Watch:output_type -> rota.v1.WatchResponse
-	46, // [46:64] is the sub-list for method output_type
-	28, // [28:46] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	3,  // 5: rota.v1.GetPoolResponse.pool:type_name -> rota.v1.Pool
+	3,  // 6: rota.v1.ListPoolsResponse.pools:type_name -> rota.v1.Pool
+	43, // 7: rota.v1.RebalancePoolsResponse.moves:type_name -> rota.v1.RebalancePoolsResponse.Move
+	45, // 8: rota.v1.HrwTopicRequest.key:type_name -> rota.v1.Key
+	45, // 9: rota.v1.HrwTopicsRequest.keys:type_name -> rota.v1.Key
+	45, // 10: rota.v1.RankNodesRequest.key:type_name -> rota.v1.Key
+	44, // 11: rota.v1.RankNodesResponse.ranking:type_name -> rota.v1.RankNodesResponse.Entry
+	20, // 12: rota.v1.RrTopicRequest.request:type_name -> rota.v1.RequestId
+	20, // 13: rota.v1.RrTopicsRequest.request:type_name -> rota.v1.RequestId
+	20, // 14: rota.v1.RrLogTopicRequest.request:type_name -> rota.v1.RequestId
+	2,  // 15: rota.v1.ListCursorsResponse.cursors:type_name -> rota.v1.Cursor
+	36, // 16: rota.v1.Settings.node_types:type_name -> rota.v1.NodeTypes
+	35, // 17: rota.v1.GetSettingsResponse.settings:type_name -> rota.v1.Settings
+	35, // 18: rota.v1.SetSettingsRequest.settings:type_name -> rota.v1.Settings
+	35, // 19: rota.v1.SetSettingsResponse.settings:type_name -> rota.v1.Settings
+	3,  // 20: rota.v1.WatchResponse.pool:type_name -> rota.v1.Pool
+	4,  // 21: rota.v1.RegistryService.RegisterPool:input_type -> rota.v1.RegisterPoolRequest
+	6,  // 22: rota.v1.RegistryService.UnregisterPool:input_type -> rota.v1.UnregisterPoolRequest
+	8,  // 23: rota.v1.RegistryService.GetPool:input_type -> rota.v1.GetPoolRequest
+	10, // 24: rota.v1.RegistryService.ListPools:input_type -> rota.v1.ListPoolsRequest
+	12, // 25: rota.v1.RegistryService.RebalancePools:input_type -> rota.v1.RebalancePoolsRequest
+	14, // 26: rota.v1.RegistryService.HrwTopic:input_type -> rota.v1.HrwTopicRequest
+	16, // 27: rota.v1.RegistryService.HrwTopics:input_type -> rota.v1.HrwTopicsRequest
+	18, // 28: rota.v1.RegistryService.RankNodes:input_type -> rota.v1.RankNodesRequest
+	21, // 29: rota.v1.RegistryService.RrTopic:input_type -> rota.v1.RrTopicRequest
+	23, // 30: rota.v1.RegistryService.RrTopics:input_type -> rota.v1.RrTopicsRequest
+	25, // 31: rota.v1.RegistryService.RrLogTopic:input_type -> rota.v1.RrLogTopicRequest
+	27, // 32: rota.v1.RegistryService.OpenSession:input_type -> rota.v1.OpenSessionRequest
+	29, // 33: rota.v1.RegistryService.ListCursors:input_type -> rota.v1.ListCursorsRequest
+	31, // 34: rota.v1.RegistryService.SetCursor:input_type -> rota.v1.SetCursorRequest
+	33, // 35: rota.v1.RegistryService.DeleteCursor:input_type -> rota.v1.DeleteCursorRequest
+	37, // 36: rota.v1.RegistryService.GetSettings:input_type -> rota.v1.GetSettingsRequest
+	39, // 37: rota.v1.RegistryService.SetSettings:input_type -> rota.v1.SetSettingsRequest
+	41, // 38: rota.v1.RegistryService.Watch:input_type -> rota.v1.WatchRequest
+	5,  // 39: rota.v1.RegistryService.RegisterPool:output_type -> rota.v1.RegisterPoolResponse
+	7,  // 40: rota.v1.RegistryService.UnregisterPool:output_type -> rota.v1.UnregisterPoolResponse
+	9,  // 41: rota.v1.RegistryService.GetPool:output_type -> rota.v1.GetPoolResponse
+	11, // 42: rota.v1.RegistryService.ListPools:output_type -> rota.v1.ListPoolsResponse
+	13, // 43: rota.v1.RegistryService.RebalancePools:output_type -> rota.v1.RebalancePoolsResponse
+	15, // 44: rota.v1.RegistryService.HrwTopic:output_type -> rota.v1.HrwTopicResponse
+	17, // 45: rota.v1.RegistryService.HrwTopics:output_type -> rota.v1.HrwTopicsResponse
+	19, // 46: rota.v1.RegistryService.RankNodes:output_type -> rota.v1.RankNodesResponse
+	22, // 47: rota.v1.RegistryService.RrTopic:output_type -> rota.v1.RrTopicResponse
+	24, // 48: rota.v1.RegistryService.RrTopics:output_type -> rota.v1.RrTopicsResponse
+	26, // 49: rota.v1.RegistryService.RrLogTopic:output_type -> rota.v1.RrLogTopicResponse
+	28, // 50: rota.v1.RegistryService.OpenSession:output_type -> rota.v1.OpenSessionResponse
+	30, // 51: rota.v1.RegistryService.ListCursors:output_type -> rota.v1.ListCursorsResponse
+	32, // 52: rota.v1.RegistryService.SetCursor:output_type -> rota.v1.SetCursorResponse
+	34, // 53: rota.v1.RegistryService.DeleteCursor:output_type -> rota.v1.DeleteCursorResponse
+	38, // 54: rota.v1.RegistryService.GetSettings:output_type -> rota.v1.GetSettingsResponse
+	40, // 55: rota.v1.RegistryService.SetSettings:output_type -> rota.v1.SetSettingsResponse
+	42, // 56: rota.v1.RegistryService.Watch:output_type -> rota.v1.WatchResponse
+	39, // [39:57] is the sub-list for method output_type
+	21, // [21:39] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_registry_proto_init() }
