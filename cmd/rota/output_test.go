@@ -78,13 +78,13 @@ func TestJSONIsTheAPIsOwn(t *testing.T) {
 	f.rota("node", "drain", "worker-1", "--reason", "new kernel")
 	for _, c := range []struct{ line, method, body string }{
 		{"pool list", "RegistryService/ListPools", `{}`},
-		{"pool list --consistency local", "RegistryService/ListPools", `{"consistency":"CONSISTENCY_LOCAL"}`},
+		{"pool list --consistency local", "RegistryService/ListPools", `{"consistency":"local"}`},
 		{"pool show worker", "RegistryService/GetPool", `{"name":"worker"}`},
 		{"pool show worker --cursors", "RegistryService/GetPool", `{"name":"worker","withCursors":true}`},
 		{"pool rebalance --dry-run", "RegistryService/RebalancePools", `{"dryRun":true}`},
 		{"pool register scan --type worker --max-nodes 1", "RegistryService/RegisterPool", `{"spec":{"name":"scan","nodeType":"worker","maxNodes":1}}`},
 		{"hrw worker foobar", "RegistryService/HrwTopic", `{"pool":"worker","key":{"string":"foobar"}}`},
-		{"hrw worker foobar --consistency local", "RegistryService/HrwTopic", `{"pool":"worker","key":{"string":"foobar"},"consistency":"CONSISTENCY_LOCAL"}`},
+		{"hrw worker foobar --consistency local", "RegistryService/HrwTopic", `{"pool":"worker","key":{"string":"foobar"},"consistency":"local"}`},
 		{"hrw worker 42 --type count -k 3", "RegistryService/RankNodes", `{"pool":"worker","key":{"count":"42"},"limit":3}`},
 		{"hrw proxy 10.0.0.1 --type addr --explain", "RegistryService/RankNodes", `{"pool":"proxy","key":{"addr":"10.0.0.1"},"explain":true}`},
 		{"node list", "NodeService/ListNodes", `{}`},
