@@ -67,7 +67,7 @@ func (b bad) check(t *testing.T, api string) {
 	status, body := post(t, api, b.method, jsonType, b.body)
 	var fault struct {
 		Code, Message string
-		Details []struct{ Debug struct{ Code string } }
+		Details       []struct{ Debug struct{ Code string } }
 	}
 	if err := json.Unmarshal([]byte(body), &fault); err != nil || status < 400 || status > 499 {
 		t.Errorf("%s %.200s: %d %s", b.method, b.body, status, body)
