@@ -229,7 +229,7 @@ func badCalls() []bad {
 		call("port|80", "RegistryService/HrwTopic", `{"pool":"worker","key":{"port":"80"}}`),
 		call("subnet|10.0.0.0", "RegistryService/HrwTopic", `{"pool":"worker","key":{"subnet":"10.0.0.0"}}`),
 		call("enum|X", "RegistryService/HrwTopic", `{"pool":"worker","key":{"enum":"X"}}`),
-		call("consistency|7", "RegistryService/HrwTopic", `{"pool":"worker","key":{"digest":1},"consistency":7}`),
+		call("consistency|weak|local", "RegistryService/HrwTopic", `{"pool":"worker","key":{"digest":1},"consistency":"weak"}`),
 		call("pool name|64 characters", "RegistryService/GetPool", `{"name":"`+past+`"}`),
 		call("pool name|a b", "RegistryService/UnregisterPool", `{"name":"a b"}`),
 		call("worker|default", "RegistryService/UnregisterPool", `{"name":"worker"}`),

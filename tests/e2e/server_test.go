@@ -92,6 +92,10 @@ func plainJSON(t *testing.T, c *procs.Cluster) {
 	if status != 200 || !strings.Contains(body, `"topic":""`) || !strings.Contains(body, `"emptyReason":"no_members"`) {
 		t.Errorf("nothing eligible: %d %s", status, body)
 	}
+	status, body = post(t, c.Replicas[1].API, "RegistryService/HrwTopic", jsonType, `{"pool":"worker","key":{"string":"foobar"},"consistency":"local"}`)
+	if status != 200 || !strings.Contains(body, `"ageMs":`) {
+		t.Errorf("a local read: %d %s", status, body)
+	}
 }
 
 // bodies: what is not understood, or too large, is refused by name.
