@@ -137,12 +137,22 @@ func (d *devCluster) awaitGone(within time.Duration) {
 	d.t.Helper()
 	procs.Eventually(d.t, within, func() error {
 		for _, r := range d.rows {
-			if syscall.Kill(r.pid, 0) == nil {
+			if alive(r.pid) {
 				return fmt.Errorf("%s, process %d, is still there", r.name, r.pid)
 			}
 		}
 		return nil
 	})
+}
+
+// alive is not true of a process that has ended and that nobody has waited for:
+// an orphan's new parent, in a container, may never do so.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strconv.Itoa(pid)).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }
 
 // interrupt is Ctrl-C; it wants an end with 0 and no process left.
@@ -230,7 +240,7 @@ func (d *devCluster) wantTable(want ...string) {
 	var got []string
 	for _, r := range d.rows {
 		got = append(got, r.name+" "+r.role)
-		if syscall.Kill(r.pid, 0) != nil {
+		if !alive(r.pid) {
 			d.t.Errorf("%s has no process %d", r.name, r.pid)
 		}
 		if _, port, err := net.SplitHostPort(r.gossip); err != nil || port == "0" {
@@ -372,6 +382,10 @@ func TestDevStartsAgain(t *testing.T) {
 		return p, err
 	})
 	d.wantRealProcesses()
+	// Even one that is stopped, and could notice nothing by itself.
+	if err := syscall.Kill(d.row("worker-1").pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	d.Kill()
 	d.awaitGone(5 * time.Second)
 }
@@ -400,6 +414,26 @@ func TestDevKeepsItsData(t *testing.T) {
 		t.Errorf("the pool of the first start has %d eligible nodes: %v", p.EligibleCount, err)
 	}
 	d.interrupt()
+}
+
+// TestDevLeavesWhatOthersStarted: a replica that somebody has started by hand
+// is not stopped, and its data not removed.
+func TestDevLeavesWhatOthersStarted(t *testing.T) {
+	t.Parallel()
+	d := newDev(t, "--agents", "worker=1").up()
+	from := len(d.Log())
+	d.kill9("r2")
+	runByHand(t, byHand(t, d.awaitSaid(from, "it was|no majority"), "r2"))
+	awaitReady(t, d.row("r2").api)
+	d.interrupt()
+	d.awaitSaid(from, "r2 was not stopped, for it was started by hand", "is kept in "+d.tmp)
+	if status, body, err := procs.Get("http://" + d.row("r2").api + "/healthz"); err != nil || status != 200 {
+		t.Errorf("r2 says %d %s: %v", status, body, err)
+	}
+	kept := entries(t, d.tmp)
+	if len(kept) != 1 || !slices.Contains(entries(t, filepath.Join(d.tmp, kept[0])), "r2") {
+		t.Errorf("what is left is %v", kept)
+	}
 }
 
 // TestDevRefuses: what cannot work is said before anything is started.
