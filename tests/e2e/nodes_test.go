@@ -40,7 +40,7 @@ func owners(t *testing.T, c *client.Client) map[string]registry.NodeName {
 func TestNodeDeath(t *testing.T) {
 	t.Parallel()
 	c := workers(t)
-	quietFor(t, c, 2*time.Second, time.Minute) // the leader's warm-up is over
+	quietFor(t, c, 8*time.Second, time.Minute) // longer than the leader's warm-up
 	before := owners(t, c.Client())
 	c.Agents["worker-2"].Kill()
 	killed := time.Now()
