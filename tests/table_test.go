@@ -66,13 +66,15 @@ func layers() map[string]layer {
 			modules: []string{connect, protobuf, hclog},
 		},
 		"rpc/client": {
-			own:     []string{"registry", "registry/hrw", "rpc/wire", gen, genConnect},
+			own:     []string{"registry", "registry/hrw", "rpc/wire", "rpc/transport", gen, genConnect},
 			modules: []string{connect, protobuf},
 		},
 		"rpc/replicas": {
-			own:     []string{"registry", "rpc/wire", gen, genConnect},
+			own:     []string{"registry", "rpc/wire", "rpc/transport", gen, genConnect},
 			modules: []string{connect, protobuf},
 		},
+		"rpc/transport":               {},
+		"rpc/transport/transporttest": {}, // for tests of those three
 		"cmd/rota": {
 			own: []string{
 				"registry", "registry/hrw", "gossip", "fsm/replica",

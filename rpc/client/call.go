@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http/httptrace"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/transport"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
@@ -158,15 +157,13 @@ func (c *call) ask(ctx context.Context) outcome {
 	if !slices.Contains(c.tried, s.address) {
 		c.tried = append(c.tried, s.address)
 	}
-	var reached atomic.Bool
 	ctx, cancel := context.WithTimeout(ctx, span)
 	defer cancel()
-	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { reached.Store(true) },
+	err := transport.Attempt(ctx, func(ctx context.Context) error {
+		return c.try(promise{Context: ctx, deadline: promised(span)}, s)
 	})
-	err := c.try(promise{Context: traced, deadline: promised(span)}, s)
 	over := ctx.Err() != nil
-	last, err := classify(err, s.address, reached.Load(), over)
+	last, err := classify(err, s.address, over)
 	if cutShort := over && last == unreached; !cutShort || c.err == nil {
 		c.last, c.err = s.address, err // says more than that the time was over
 	}

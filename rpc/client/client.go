@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/transport"
 )
 
 // answerMax bounds what is read of one answer, in bytes: more than all pools
@@ -19,22 +19,13 @@ const answerMax = 256 << 20
 // Client asks the replicas of one cluster. It is safe for many goroutines,
 // which share its connections.
 type Client struct {
-	options Options
-	servers []*server
-	network *network
+	options   Options
+	servers   []*server
+	transport *transport.Transport
 	// at is the index of the server to ask first: the last one that answered.
 	at atomic.Int64
 	// seen is the largest Index of any answer.
 	seen atomic.Uint64
-
-	// life ends with Close, and every call with it.
-	life  context.Context
-	end   context.CancelFunc
-	calls struct {
-		sync.Mutex
-		closed bool
-		sync.WaitGroup
-	}
 }
 
 // server is one replica as a Client reaches it.
@@ -56,16 +47,17 @@ func Dial(servers []string, opts Options) (*Client, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	c := &Client{options: opts, network: newNetwork(opts.Dial, opts.AttemptTimeout)}
-	c.life, c.end = context.WithCancel(context.Background())
+	c := &Client{options: opts, transport: transport.New(transport.Options{
+		Dial: opts.Dial, DialTimeout: min(dialTimeoutMax, opts.AttemptTimeout),
+	})}
 	for _, address := range servers {
-		c.servers = append(c.servers, newServer(address, c.network))
+		c.servers = append(c.servers, newServer(address, c.transport))
 	}
 	return c, nil
 }
 
 // newServer speaks gRPC, which every proxy that knows HTTP/2 APIs passes on.
-func newServer(address string, network *network) *server {
+func newServer(address string, network *transport.Transport) *server {
 	url := "http://" + address
 	options := connect.WithClientOptions(connect.WithGRPC(), connect.WithReadMaxBytes(answerMax))
 	return &server{
@@ -80,28 +72,12 @@ func newServer(address string, network *network) *server {
 // cancelled, waits for them, and closes all connections. It always returns
 // nil, and may be called twice.
 func (c *Client) Close() error {
-	c.calls.Lock()
-	c.calls.closed = true
-	c.calls.Unlock()
-	c.end()
-	c.calls.Wait()
-	c.network.close()
+	c.transport.Close()
 	return nil
 }
 
 // errClosed is what a call of a closed Client gets.
 var errClosed = registry.Errorf(registry.Unavailable, "client: it is closed: make a new one with Dial")
-
-// enter counts a call, for Close to wait for; it fails once that was called.
-func (c *Client) enter() error {
-	c.calls.Lock()
-	defer c.calls.Unlock()
-	if c.calls.closed {
-		return errClosed
-	}
-	c.calls.Add(1)
-	return nil
-}
 
 // stay makes the calls to come ask the server at index at.
 func (c *Client) stay(at int) {
@@ -131,20 +107,20 @@ func (c *Client) note(i registry.Index) {
 // do makes one call of at most Options.Timeout: it lets try ask one server
 // after the other, as decide says. The error is nil when try's last one was.
 func (c *Client) do(parent context.Context, m method, try attempt) error {
-	if err := c.enter(); err != nil {
-		return err
-	}
-	defer c.calls.Done()
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(parent, start.Add(c.options.Timeout))
+	ctx, end, err := c.transport.Begin(parent)
+	if err != nil {
+		return errClosed
+	}
+	defer end()
+	ctx, cancel := context.WithDeadline(ctx, start.Add(c.options.Timeout))
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)()
 	deadline, _ := ctx.Deadline()
 	run := &call{
 		client: c, method: m, try: try, at: int(c.at.Load()),
 		start: start, deadline: deadline, total: deadline.Sub(start),
 	}
-	err := run.run(ctx)
+	err = run.run(ctx)
 	if cause := endOf(parent); err != nil && cause != nil {
 		return &ended{error: err, cause: cause}
 	}

@@ -2,9 +2,10 @@
 // topics and changes pools, nodes, cursors and settings, in the vocabulary of
 // package registry. The command line uses nothing else.
 //
-// It owns the choice of the replica that is asked, the deadlines, the retries
-// and the connections. It decides nothing about pools: what a replica answers
-// is passed on. It never imports Raft or memberlist.
+// It owns the choice of the replica that is asked, the deadlines and the
+// retries; package transport makes its connections. It decides nothing about
+// pools: what a replica answers is passed on. It never imports Raft or
+// memberlist.
 //
 // # Which replica is asked
 //

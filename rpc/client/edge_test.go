@@ -1,9 +1,7 @@
 package client_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/rota-registry/rota/rpc/client"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/transport/transporttest"
 )
 
 // edge is an in-memory network of servers, for use in a synctest bubble.
@@ -216,92 +215,11 @@ func says(err error) func(context.Context, string) error {
 	return func(context.Context, string) error { return err }
 }
 
-// HTTP/2 frames, RFC 9113 section 6.
-const (
-	frameHeaders   = 1
-	frameRSTStream = 3
-	frameSettings  = 4
-	frameGoAway    = 7
-	noError        = 0
-	protocolError  = 1
-	refusedStream  = 7
-)
-
-// raw is a server that answers the headers of each request with one frame.
-type raw struct {
-	kind     byte
-	code     uint32
-	mu       sync.Mutex
-	requests int
-}
-
-func (e *edge) raw(address string, kind byte, code uint32) *raw {
-	r := &raw{kind: kind, code: code}
-	e.hosts[address] = func(conn net.Conn) { go r.serve(conn) }
-	return r
-}
-
-func (r *raw) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.requests
-}
-
-// serve reads frames and answers from another goroutine: both sides of a pipe
-// may write at once.
-func (r *raw) serve(conn net.Conn) {
-	out := make(chan []byte, 16)
-	go func() {
-		for frame := range out {
-			if _, err := conn.Write(frame); err != nil {
-				return
-			}
-		}
-	}()
-	defer close(out)
-	in := bufio.NewReader(conn)
-	if _, err := in.Discard(len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")); err != nil {
-		return
-	}
-	out <- frame(frameSettings, 0)
-	for {
-		kind, stream, err := readFrame(in)
-		if err != nil {
-			return
-		}
-		if kind == frameHeaders {
-			r.mu.Lock()
-			r.requests++
-			r.mu.Unlock()
-			out <- r.answer(stream)
-		}
-	}
-}
-
-func (r *raw) answer(stream uint32) []byte {
-	if r.kind == frameGoAway { // last stream 0: none was processed
-		return frame(frameGoAway, 0, 0, r.code)
-	}
-	return frame(r.kind, stream, r.code)
-}
-
-func frame(kind byte, stream uint32, words ...uint32) []byte {
-	b := []byte{0, 0, byte(4 * len(words)), kind, 0}
-	b = binary.BigEndian.AppendUint32(b, stream)
-	for _, w := range words {
-		b = binary.BigEndian.AppendUint32(b, w)
-	}
-	return b
-}
-
-func readFrame(in *bufio.Reader) (kind byte, stream uint32, err error) {
-	var head [9]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
-		return 0, 0, err
-	}
-	length := int(head[0])<<16 | int(head[1])<<8 | int(head[2])
-	_, err = in.Discard(length)
-	return head[3], binary.BigEndian.Uint32(head[5:]), err
+// away puts a server at an address that turns all requests away.
+func (e *edge) away(address string, answer transporttest.Answer) *transporttest.Server {
+	s := transporttest.New(answer)
+	e.hosts[address] = func(conn net.Conn) { go s.Serve(conn) }
+	return s
 }
 
 var errPlain = errors.New("plain")

@@ -15,6 +15,7 @@ import (
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
 	"github.com/rota-registry/rota/rpc/client"
+	"github.com/rota-registry/rota/rpc/transport/transporttest"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
@@ -155,12 +156,12 @@ func TestARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) {
 func TestARoundRobinResetWithProtocolErrorIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
-		a, b := e.raw("a:1", frameRSTStream, protocolError), e.serve("b:1", &replica{})
+		a, b := e.away("a:1", transporttest.ProtocolError), e.serve("b:1", &replica{})
 		c := e.client(client.Options{}, "a:1", "b:1")
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown)
-		if a.count() != 1 {
-			t.Errorf("a was asked %d times, want once", a.count())
+		if a.Requests() != 1 {
+			t.Errorf("a was asked %d times, want once", a.Requests())
 		}
 		wantCalls(t, b)
 	})
@@ -171,8 +172,8 @@ func TestARoundRobinThatCertainlyDidNotRunIsSentToAnother(t *testing.T) {
 	for name, prepare := range map[string]func(e *edge){
 		"refused":        func(*edge) {},
 		"no such host":   func(e *edge) { e.hole("a:1") },
-		"GOAWAY":         func(e *edge) { e.raw("a:1", frameGoAway, noError) },
-		"REFUSED_STREAM": func(e *edge) { e.raw("a:1", frameRSTStream, refusedStream) },
+		"GOAWAY":         func(e *edge) { e.away("a:1", transporttest.GoAway) },
+		"REFUSED_STREAM": func(e *edge) { e.away("a:1", transporttest.RefusedStream) },
 		"unavailable": func(e *edge) {
 			e.serve("a:1", &replica{script: says(wire.ToError(registry.Errorf(registry.Unavailable, "no leader")))})
 		},

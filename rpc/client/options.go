@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,14 @@ const (
 	attemptTimeoutDefault = 1500 * time.Millisecond
 	timeoutMax            = time.Duration(registry.DeadlineMax) * time.Millisecond
 )
+
+// dialTimeoutMax leaves a replica that does not even refuse; what could not be
+// connected is certain not to have been done.
+const dialTimeoutMax = time.Second
+
+// Dialer makes a connection, as net.Dialer.DialContext does. It returns soon
+// after its context has ended.
+type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Options say how a Client calls. The zero value is good.
 type Options struct {
@@ -46,9 +55,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.AttemptTimeout == 0 {
 		o.AttemptTimeout = min(attemptTimeoutDefault, o.Timeout)
-	}
-	if o.Dial == nil {
-		o.Dial = (&net.Dialer{}).DialContext
 	}
 	return o
 }

@@ -8,23 +8,23 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/rota-registry/rota/registry"
-	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/transport"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
-// classify says what became of an attempt at a server. reached tells that it
-// had a connection, so that the request may have gone out; over, that its time
-// ended or the caller did. The error is for the caller: that of rota's server
-// as it was sent, and anything else as it comes.
-func classify(err error, address string, reached, over bool) (outcome, error) {
+// classify says what became of an attempt at a server, made by
+// transport.Attempt. over tells that its time ended or the caller did. The
+// error is for the caller: that of rota's server as it was sent, and anything
+// else as it comes.
+func classify(err error, address string, over bool) (outcome, error) {
 	if err == nil {
 		return answered, nil
 	}
 	coded, wired := wire.FromError(err)
 	switch {
-	case wired && hasDetail(err):
+	case wired && wire.HasDetail(err):
 		return classifyCoded(coded, address)
-	case !reached, errors.Is(err, errUnprocessed):
+	case transport.NotDone(err):
 		return unreached, err
 	case over:
 		return silent, err
@@ -52,23 +52,6 @@ func classifyCoded(err *registry.Error, address string) (outcome, error) {
 	default:
 		return answered, err
 	}
-}
-
-// hasDetail tells rota's own errors from those of whatever else stands in the
-// way: an unavailable without it comes from a proxy that may have passed the
-// request on.
-func hasDetail(err error) bool {
-	wired, ok := errors.AsType[*connect.Error](err)
-	if !ok {
-		return false
-	}
-	for _, detail := range wired.Details() {
-		value, err := detail.Value()
-		if d, ok := value.(*rotav1.ErrorDetail); err == nil && ok && d.GetCode() != "" {
-			return true
-		}
-	}
-	return false
 }
 
 // foreign gives the code of an answer that is not rota's but certainly one: no

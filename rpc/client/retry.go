@@ -108,7 +108,7 @@ type action struct {
 
 // decide says what to do after an attempt. A once-only write is never asked for
 // again after an attempt that may have run; nothing else in this package
-// repeats a request (see network.go for how net/http is kept from it).
+// repeats a request (package transport keeps net/http from it).
 func decide(s situation) action {
 	if s.last == answered {
 		return action{verb: deliver}

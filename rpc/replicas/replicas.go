@@ -1,6 +1,6 @@
 // Package replicas is how one replica calls another: the client side of
-// ReplicaService, by the other's API address, over HTTP/2 without TLS and on
-// connections that are kept.
+// ReplicaService, by the other's API address, on the connections of a
+// transport.Transport, which sends each request at most once.
 //
 // It makes each call once and decides nothing: whom to ask, and whether to ask
 // again, fsm/replica knows, which uses it through an interface of its own. What
@@ -8,22 +8,23 @@
 // forwarded must not be forwarded again if it may have been taken:
 //
 //   - what the other replica answered keeps its code
-//   - Unavailable: no connection could be made, so nothing was sent
+//   - Unavailable: no connection could be made, so nothing was sent, or the
+//     stream was refused unprocessed
 //   - OutcomeUnknown: Forward broke off, or its deadline passed, after the
-//     command may have been sent
+//     command may have been sent; or something answered that is not rota's
+//     server, as its errors have no ErrorDetail: a proxy may have passed the
+//     command on, whatever it says
 //   - of the other calls, which change nothing, those end Unavailable, or
 //     Deadline when the deadline passed
 //
-// HTTP/1.1 lost because its requests cannot share a connection, and a broken
-// one cannot be told from a slow one: here a connection that is silent must
-// answer a ping, so that a replica that hangs is noticed.
+// Retries in here lost: only who knows the leader and the command's kind can
+// tell whether, and where, to send it again.
 package replicas
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ import (
 	"github.com/rota-registry/rota/registry"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/transport"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
@@ -40,7 +42,7 @@ type Options struct {
 	// Deadline bounds each call whose context has none. 0 is 5 s.
 	Deadline time.Duration
 	// Dial makes connections; nil is TCP. A replica that does not even refuse
-	// is given up after a second.
+	// is given up after a second. It returns soon after its context has ended.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// PingAfter is how long a connection may be silent before it must answer a
 	// ping within PingTimeout. 0 is 1 s and 3 s.
@@ -50,9 +52,6 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Deadline == 0 {
 		o.Deadline = time.Duration(registry.DeadlineDefault) * time.Millisecond
-	}
-	if o.Dial == nil {
-		o.Dial = new(net.Dialer).DialContext
 	}
 	if o.PingAfter == 0 {
 		o.PingAfter = time.Second
@@ -65,9 +64,8 @@ func (o Options) withDefaults() Options {
 
 // Client calls other replicas. Its methods may be used at once; Close ends them.
 type Client struct {
-	deadline time.Duration
-	network  *network
-	http     *http.Client
+	deadline  time.Duration
+	transport *transport.Transport
 
 	mu struct {
 		sync.Mutex
@@ -88,19 +86,16 @@ const (
 // New makes a client, without connecting to anyone.
 func New(options Options) *Client {
 	options = options.withDefaults()
-	c := &Client{deadline: options.Deadline, network: newNetwork(options)}
-	c.http = &http.Client{
-		Transport: c.network.transport,
-		// A redirect is none of rota's: it must not be followed with a command.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c := &Client{deadline: options.Deadline, transport: transport.New(transport.Options{
+		Dial: options.Dial, PingAfter: options.PingAfter, PingTimeout: options.PingTimeout,
+	})}
 	c.mu.stubs = make(map[string]rotav1connect.ReplicaServiceClient)
 	return c
 }
 
 // Close breaks off the calls under way and closes all connections. It may be
 // called again.
-func (c *Client) Close() { c.network.close() }
+func (c *Client) Close() { c.transport.Close() }
 
 func (c *Client) stub(api string) rotav1connect.ReplicaServiceClient {
 	c.mu.Lock()
@@ -110,7 +105,7 @@ func (c *Client) stub(api string) rotav1connect.ReplicaServiceClient {
 		if len(c.mu.stubs) >= stubsMax {
 			clear(c.mu.stubs)
 		}
-		stub = rotav1connect.NewReplicaServiceClient(c.http, "http://"+api,
+		stub = rotav1connect.NewReplicaServiceClient(c.transport, "http://"+api,
 			connect.WithReadMaxBytes(answerMax),
 			// Between neighbours compression costs more than it saves.
 			connect.WithAcceptCompression("gzip", nil, nil),
@@ -178,12 +173,16 @@ func call[Req, Res any](
 		ctx, cancel = context.WithTimeout(ctx, c.deadline)
 		defer cancel()
 	}
-	ctx, release, err := c.network.begin(ctx)
+	ctx, end, err := c.transport.Begin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("this replica is stopping: %w", err)
 	}
-	defer release()
-	response, err := method(c.stub(api), ctx, connect.NewRequest(message))
+	defer end()
+	var response *connect.Response[Res]
+	err = transport.Attempt(ctx, func(ctx context.Context) (err error) {
+		response, err = method(c.stub(api), ctx, connect.NewRequest(message))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -202,14 +201,15 @@ func readFailed(api string, err error) error {
 	return registry.Errorf(registry.Unavailable, "replica at %s did not answer: %v", api, err)
 }
 
-// forwardFailed codes the error of a call that changes the state. Only who
-// knows that nothing was sent may say that nothing was done.
+// forwardFailed codes the error of a call that changes the state. Only rota's
+// own server, and who knows that nothing was processed, may say that nothing
+// was done.
 func forwardFailed(api string, err error) error {
-	if coded, ok := wire.FromError(err); ok {
+	if coded, ok := wire.FromError(err); ok && wire.HasDetail(err) {
 		return coded
 	}
-	if _, ok := errors.AsType[*notSent](err); ok {
-		return registry.Errorf(registry.Unavailable, "replica at %s: nothing was sent to it: %v", api, err)
+	if transport.NotDone(err) {
+		return registry.Errorf(registry.Unavailable, "replica at %s has not taken the command: %v", api, err)
 	}
 	return registry.Errorf(registry.OutcomeUnknown, "replica at %s broke off after a command may have reached it: %v", api, err)
 }

@@ -2,6 +2,7 @@ package replicas_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
 	"github.com/rota-registry/rota/rpc/replicas"
+	"github.com/rota-registry/rota/rpc/transport/transporttest"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
@@ -28,6 +30,8 @@ const boot = registry.BootID("0123456789abcdef")
 // that shows the question, or fails as it is told.
 type other struct {
 	fail error
+	// proxy is an error that stays as it is, without rota's detail.
+	proxy *connect.Error
 	// held gets a word of every call that then waits for release.
 	held, release chan struct{}
 }
@@ -39,6 +43,9 @@ func (o *other) answer() error {
 	}
 	if o.fail != nil {
 		return wire.ToError(o.fail)
+	}
+	if o.proxy != nil {
+		return o.proxy
 	}
 	return nil
 }
@@ -247,11 +254,71 @@ func TestAnswersThatAreNotRotasAreUnknown(t *testing.T) {
 	}
 }
 
+// net/http would send a command again by itself, and again, until the deadline.
+// A stream that the other end refused was certainly not processed.
+func TestACommandIsSentOnceHoweverItIsTurnedAway(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer transporttest.Answer
+		code   registry.Code
+	}{
+		"PROTOCOL_ERROR": {transporttest.ProtocolError, registry.OutcomeUnknown},
+		"REFUSED_STREAM": {transporttest.RefusedStream, registry.Unavailable},
+		"GOAWAY":         {transporttest.GoAway, registry.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leader := transporttest.New(test.answer)
+			t.Cleanup(leader.Wait)
+			c := newClient(t, replicas.Options{Dial: leader.Dial, Deadline: time.Second})
+			if _, _, err := c.Forward(t.Context(), "leader:1", []byte("x")); registry.CodeOf(err) != test.code {
+				t.Errorf("Forward: %v, want %s", err, test.code)
+			}
+			if n := leader.Requests(); n != 1 {
+				t.Errorf("the command was sent %d times, want once", n)
+			}
+			if _, err := c.ReadIndex(t.Context(), "leader:1"); registry.CodeOf(err) != registry.Unavailable {
+				t.Errorf("ReadIndex: %v, want unavailable", err)
+			}
+			if n := leader.Requests(); n != 2 {
+				t.Errorf("the read, which has no body, was sent %d times, want once", n-1)
+			}
+		})
+	}
+}
+
+// The deadline passes while the connection is being made: nothing was sent.
+func TestADeadlineThatPassesBeforeAConnectionIsUnavailable(t *testing.T) {
+	hang := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c := newClient(t, replicas.Options{Dial: hang})
+	if _, _, err := c.Forward(shortly(t), "192.0.2.1:7700", []byte("x")); registry.CodeOf(err) != registry.Unavailable {
+		t.Errorf("Forward: %v, want unavailable", err)
+	}
+}
+
+// What stands between two replicas and speaks their protocol may have passed a
+// command on, whatever it says: only rota's own word, which has an ErrorDetail,
+// is believed of a command.
+func TestAProxysWordIsUnknown(t *testing.T) {
+	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
+		o := &other{proxy: connect.NewError(code, errors.New("upstream reset"))}
+		api, _ := serve(t, o)
+		c := newClient(t, replicas.Options{})
+		if _, _, err := c.Forward(t.Context(), api, []byte("x")); registry.CodeOf(err) != registry.OutcomeUnknown {
+			t.Errorf("%v: Forward: %v (%s), want outcome_unknown", code, err, registry.CodeOf(err))
+		}
+	}
+}
+
 func TestADeadlineThatPassesHereIsUnknown(t *testing.T) {
 	_, api := holding(t)
 	c := newClient(t, replicas.Options{Deadline: 100 * time.Millisecond})
-	for name, ctx := range map[string]context.Context{"the default": context.Background(), "the caller's": shortly(t)} {
-		_, _, err := c.Forward(ctx, api, []byte("x"))
+	for name, ctx := range map[string]func(*testing.T) context.Context{
+		"the default":  func(*testing.T) context.Context { return context.Background() },
+		"the caller's": shortly,
+	} {
+		_, _, err := c.Forward(ctx(t), api, []byte("x"))
 		if registry.CodeOf(err) != registry.OutcomeUnknown {
 			t.Errorf("%s: Forward: %v, want outcome_unknown", name, err)
 		}

@@ -52,3 +52,20 @@ func FromError(err error) (*registry.Error, bool) {
 	}
 	return &registry.Error{Code: FromCode(wired.Code()), Text: wired.Message()}, true
 }
+
+// HasDetail tells the errors that rota's server made from those of connect and
+// of whatever else stands in the way: an unavailable without the detail comes
+// from a proxy that may have passed the request on.
+func HasDetail(err error) bool {
+	wired, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		return false
+	}
+	for _, detail := range wired.Details() {
+		value, err := detail.Value()
+		if d, ok := value.(*rotav1.ErrorDetail); err == nil && ok && d.GetCode() != "" {
+			return true
+		}
+	}
+	return false
+}

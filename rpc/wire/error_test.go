@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/rota-registry/rota/registry"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
@@ -130,6 +131,37 @@ func TestErrorsWithoutDetailAreReadSafely(t *testing.T) {
 				t.Errorf("%s over %s: got %v, %v, want %s", wired, protocol, got, ok, code)
 			}
 		})
+	}
+}
+
+// Only what a handler of rota answers has its detail.
+func TestRotasErrorsAreToldFromOthers(t *testing.T) {
+	plain := connect.NewError(connect.CodeUnavailable, errors.New("upstream reset"))
+	foreign := connect.NewError(connect.CodeUnavailable, errors.New("upstream reset"))
+	for _, message := range []proto.Message{&rotav1.ErrorDetail{}, &rotav1.Settings{}} {
+		detail, err := connect.NewErrorDetail(message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		foreign.AddDetail(detail)
+	}
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{registry.Errorf(registry.Unavailable, "no leader"), true},
+		{errors.New("bolt: bad page"), true},
+		{plain, false},
+		{foreign, false},
+	} {
+		overTheWire(t, test.err, func(protocol string, err error) {
+			if got := wire.HasDetail(err); got != test.want {
+				t.Errorf("%v over %s: has the detail: %v, want %v", test.err, protocol, got, test.want)
+			}
+		})
+	}
+	if wire.HasDetail(context.DeadlineExceeded) {
+		t.Error("an error of this side has the detail")
 	}
 }
 
