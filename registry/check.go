@@ -2,6 +2,7 @@ package registry
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -59,6 +60,22 @@ func validateBy(by string) error     { return validateText("who asked", by, Reas
 func validateReason(r string) error  { return validateText("reason", r, ReasonMax) }
 func validateAddress(a string) error { return validateText("address", a, AddressMax) }
 
+// validateHostPort is for addresses that others dial: a host, or an IPv6
+// address in brackets, and a port.
+func validateHostPort(a string) error {
+	if err := validateAddress(a); err != nil {
+		return err
+	}
+	i := strings.LastIndexByte(a, ':')
+	port, err := strconv.ParseUint(a[i+1:], 10, 16)
+	host := a[:max(i, 0)]
+	bracketed := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
+	if err != nil || port == 0 || host == "" || strings.Contains(host, " ") || (strings.Contains(host, ":") && !bracketed) {
+		return Errorf(Invalid, "address %q is not host:port: give a name or an IP address and a port from 1 to 65535", clip(a))
+	}
+	return nil
+}
+
 // validateRRKey takes any text: keys are compared, never shown as topics.
 func validateRRKey(key string) error {
 	if len(key) > RRKeyMax {
@@ -95,7 +112,15 @@ func (r *Replica) validate() error {
 	if err := firstError(r.Name.Validate(), r.StoreID.Validate()); err != nil {
 		return err
 	}
-	return firstError(validateAddress(r.API), validateAddress(r.Raft), validateAddress(r.Gossip))
+	for _, a := range []string{r.API, r.Raft, r.Gossip} {
+		if a == "" { // not known yet
+			continue
+		}
+		if err := validateHostPort(a); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c UnregisterPool) check() error {
@@ -116,7 +141,7 @@ func (s Spec) check() error {
 		}
 	}
 	if s.Name == "" {
-		s.Name = lastSegment(s.Topic)
+		s.Name = lastSegment(s.Topic, "/")
 	}
 	if err := s.Name.Validate(); err != nil {
 		return err
@@ -145,10 +170,10 @@ func (s Spec) checkRules() error {
 }
 
 // resolve fills in the name or the topic that was left out.
-func (s Spec) resolve(prefix Topic) Spec {
+func (s Spec) resolve(prefix Topic, separator string) Spec {
 	s = s.clone()
 	if s.Name == "" {
-		s.Name = lastSegment(s.Topic)
+		s.Name = lastSegment(s.Topic, separator)
 	}
 	if s.Topic == "" {
 		s.Topic = prefix + Topic(s.Name)
@@ -156,8 +181,9 @@ func (s Spec) resolve(prefix Topic) Spec {
 	return s
 }
 
-func lastSegment(t Topic) PoolName {
-	return PoolName(t[strings.LastIndexByte(string(t), '/')+1:])
+// lastSegment takes a topic as it is stored or as it is shown.
+func lastSegment(t Topic, separator string) PoolName {
+	return PoolName(t[strings.LastIndexAny(string(t), "/"+separator)+1:])
 }
 
 func (c RoundRobin) check() error {
@@ -219,7 +245,7 @@ func (c JoinNode) check() error {
 	if c.Address == "" {
 		return Errorf(Invalid, "node %q has no address: give the host:port of its gossip", c.Name)
 	}
-	return firstError(validateAddress(c.Address), validateBy(c.By))
+	return firstError(validateHostPort(c.Address), validateBy(c.By))
 }
 
 func (c ReportLiveness) check() error {

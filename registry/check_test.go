@@ -122,19 +122,20 @@ func types(n int) []registry.NodeType {
 
 // At each bound everything is taken.
 func TestAtTheBounds(t *testing.T) {
-	text := strings.Repeat("é", 127) + "x" // 255 bytes
+	text := strings.Repeat("é", 127) + "x"      // 255 bytes
+	addr := strings.Repeat("h", 249) + ":65535" // as many
 	name := strings.Repeat("N", registry.NameMax)
 	s := registry.NewState()
 	for _, cmd := range []registry.Command{
 		registry.JoinNode{
 			Name: registry.NodeName(name), Type: registry.NodeType(strings.Repeat("t", registry.TypeMax)),
-			Address: text, Boot: boot("f"), Replaces: boot("0"), By: text,
+			Address: addr, Boot: boot("f"), Replaces: boot("0"), By: text,
 		},
 		registry.AddNode{Name: "w", Type: "worker", Address: text, By: text},
 		registry.DrainNode{Name: "w", Draining: true, Reason: text, By: text},
-		registry.JoinNode{Name: "w", Type: "worker", Address: text, Boot: boot("1")},
+		registry.JoinNode{Name: "w", Type: "worker", Address: addr, Boot: boot("1")},
 		registry.LeaveNode{Name: "w", Boot: boot("1"), Reason: text},
-		registry.JoinNode{Name: "w", Type: "worker", Address: text, Boot: boot("2"), Replaces: boot("1")},
+		registry.JoinNode{Name: "w", Type: "worker", Address: addr, Boot: boot("2"), Replaces: boot("1")},
 		registry.DrainNode{Name: "w"},
 		registry.RegisterPool{Spec: registry.Spec{
 			Name: registry.PoolName(name), Topic: registry.Topic(text), NodeType: "worker",
@@ -145,7 +146,7 @@ func TestAtTheBounds(t *testing.T) {
 			NodeTopicPrefix: ptr(registry.Topic(text)), FailedRetention: ptr(registry.RetentionMin), LeftRetention: ptr(registry.RetentionMax),
 			NodeTypes: ptr(append(types(registry.NodeTypesMax-1), registry.NodeType(strings.Repeat("t", registry.TypeMax)))),
 		}},
-		registry.SetReplica{Replica: registry.Replica{Name: registry.ReplicaName(name), StoreID: registry.StoreID(hex("0")), API: text, Raft: text, Gossip: text}},
+		registry.SetReplica{Replica: registry.Replica{Name: registry.ReplicaName(name), StoreID: registry.StoreID(hex("0")), API: addr, Raft: addr, Gossip: addr}},
 	} {
 		if res := apply(t, s, cmd); !res.Changed {
 			t.Errorf("%T changed nothing", cmd)

@@ -122,35 +122,50 @@ func (t cursorTable) noRoom(p PoolName, key string) *Error {
 		clip(key), p, CursorsMax)
 }
 
-func (s *State) setCursor(cmd SetCursor) (Result, error) {
+// mayNotSet says why a cursor cannot be set.
+func (s *State) mayNotSet(cmd SetCursor) error {
 	p, err := s.pool(cmd.Pool)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	if cmd.Next >= len(p.members) {
-		return Result{}, Errorf(Conflict, "cursor %q of pool %q cannot point at %d: the pool has %d members, counted from 0",
+		return Errorf(Conflict, "cursor %q of pool %q cannot point at %d: the pool has %d members, counted from 0",
 			clip(cmd.Key), cmd.Pool, cmd.Next, len(p.members))
 	}
-	c, known := s.cursors.get(cmd.Pool, cmd.Key)
-	if known && c.next == cmd.Next {
-		return Result{}, nil
-	}
-	if !known {
-		if err := s.cursors.noRoom(cmd.Pool, cmd.Key); err != nil {
-			return Result{}, err
+	if _, known := s.cursors.get(cmd.Pool, cmd.Key); !known {
+		if full := s.cursors.noRoom(cmd.Pool, cmd.Key); full != nil {
+			return full
 		}
+	}
+	return nil
+}
+
+func (s *State) setCursor(cmd SetCursor) (Result, error) {
+	if err := s.mayNotSet(cmd); err != nil {
+		return Result{}, err
+	}
+	if c, known := s.cursors.get(cmd.Pool, cmd.Key); known && c.next == cmd.Next {
+		return Result{}, nil
 	}
 	s.cursors.set(cmd.Pool, cmd.Key, cursor{next: cmd.Next, used: s.clock})
 	return Result{Changed: true}, nil
 }
 
-func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
+// mayNotDelete says why a cursor cannot be deleted.
+func (s *State) mayNotDelete(cmd DeleteCursor) error {
 	if _, err := s.pool(cmd.Pool); err != nil {
-		return Result{}, err
+		return err
 	}
 	if _, known := s.cursors.get(cmd.Pool, cmd.Key); !known {
-		return Result{}, Errorf(NotFound, "cursor %q of pool %q does not exist: it stands at 0 until it is first used",
+		return Errorf(NotFound, "cursor %q of pool %q does not exist: it stands at 0 until it is first used",
 			clip(cmd.Key), cmd.Pool)
+	}
+	return nil
+}
+
+func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
+	if err := s.mayNotDelete(cmd); err != nil {
+		return Result{}, err
 	}
 	s.cursors.remove(cmd.Pool, cmd.Key)
 	return Result{Changed: true}, nil

@@ -110,6 +110,7 @@ func (s *State) poolInfo(p *pool) PoolInfo {
 			info.EligibleCount++
 		}
 	}
+	info.Topic = s.settings.Show(p.spec.Topic)
 	info.Reason = p.unsatisfied()
 	info.Satisfied = info.Reason == ""
 	return info

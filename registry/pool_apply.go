@@ -3,11 +3,14 @@ package registry
 import "slices"
 
 func (d *draft) registerPool(c RegisterPool) (bool, error) {
-	spec := c.Spec.resolve(d.settings.PoolTopicPrefix)
+	spec := c.Spec.resolve(d.settings.PoolTopicPrefix, d.settings.TopicSeparator)
 	if err := d.admitSpec(spec); err != nil {
 		return false, err
 	}
 	i, known := d.findPool(spec.Name)
+	if known && d.settings.Show(spec.Topic) == d.settings.Show(d.pools[i].spec.Topic) {
+		spec.Topic = d.pools[i].spec.Topic // Whoever sends back what was shown means what is stored.
+	}
 	if known && d.pools[i].spec.equal(spec) {
 		return false, nil
 	}
@@ -35,7 +38,7 @@ func (d *draft) registerPool(c RegisterPool) (bool, error) {
 
 // admitSpec checks what only a resolved spec and the settings can tell.
 func (d *draft) admitSpec(spec Spec) error {
-	if err := validateTopic("pool topic", spec.Topic); err != nil {
+	if err := firstError(spec.Name.Validate(), validateTopic("pool topic", spec.Topic)); err != nil {
 		return err
 	}
 	if !d.settings.Allows(spec.NodeType) {

@@ -62,6 +62,9 @@ type Greeting struct {
 	ClusterID ClusterID
 	// Empty says that its store has never held anything: no founding, no vote.
 	Empty bool
+	// Listed are the API addresses that it was told to found a cluster with,
+	// sorted: only those who were told the same found one.
+	Listed []string
 	// Roster is who belongs to the cluster as this replica knows it, by name
 	// and store id: committed, or chosen for a founding under way.
 	Roster []Replica

@@ -18,8 +18,8 @@ const retryEvery = 20 * time.Millisecond
 // Unavailable and Deadline, that nothing was done; OutcomeUnknown, that it may
 // have been; every other one is the registry's own refusal.
 func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error) {
-	if err := registry.Check(cmd); err != nil {
-		return registry.Result{}, registry.Position{}, err
+	if at, err := r.refused(ctx, cmd); err != nil {
+		return registry.Result{}, at, err
 	}
 	var out fsm.Outcome
 	err := r.untilLeader(ctx, func(ctx context.Context) (err error) {
@@ -33,6 +33,25 @@ func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.R
 		return out.Result, out.At, out.Err
 	}
 	return out.Result, out.At, nil
+}
+
+// refused is an error when the state as it now is refuses the command, so that
+// bad input does not enter the log. This replica's state may trail: what it
+// refuses is only refused if a linearizable read says so, too.
+func (r *Replica) refused(ctx context.Context, cmd registry.Command) (at registry.Position, err error) {
+	if err := registry.Check(cmd); err != nil {
+		return at, err
+	}
+	r.machine.View(func(s *registry.State, _ registry.Position) { err = s.Refuses(cmd) })
+	if err == nil {
+		return at, nil
+	}
+	var refusal error
+	info, err := r.Read(ctx, registry.ReadOptions{}, func(s *registry.State) { refusal = s.Refuses(cmd) })
+	if err != nil {
+		return at, err
+	}
+	return info.Position, refusal
 }
 
 // untilLeader tries again while nothing was done for want of a leader, until

@@ -22,7 +22,8 @@ var at = client.Served{Position: registry.Position{Index: 7, Term: 2}, ServedBy:
 
 func thePool() registry.PoolInfo {
 	return registry.PoolInfo{
-		Spec: registry.Spec{Name: "p", Topic: "t/p", NodeType: "worker", MaxNodes: ptr(uint32(2)), Hash: hrw.Zeek62},
+		Topic: "t/p",
+		Spec:  registry.Spec{Name: "p", Topic: "t/p", NodeType: "worker", MaxNodes: ptr(uint32(2)), Hash: hrw.Zeek62},
 		Members: []registry.MemberInfo{
 			{Name: "w-1", Alias: "w-1.0", SiteID: 11, Topic: "t/w-1/", Alive: true, Eligible: true, State: registry.Alive},
 		},

@@ -38,10 +38,12 @@ func clone[T any](p *T) *T {
 	return &value
 }
 
-// ToPool puts a pool onto the wire, without cursors.
+// ToPool puts a pool onto the wire, without cursors, its topic as users see it.
 func ToPool(p registry.PoolInfo) *rotav1.Pool {
+	spec := ToSpec(p.Spec)
+	spec.Topic = p.Topic
 	return &rotav1.Pool{
-		Spec: ToSpec(p.Spec), Members: mapped(p.Members, toMember),
+		Spec: spec, Members: mapped(p.Members, toMember),
 		AliveCount: uint32(p.AliveCount), EligibleCount: uint32(p.EligibleCount),
 		Epoch: uint64(p.Epoch), Satisfied: p.Satisfied, Reason: p.Reason,
 	}
@@ -54,7 +56,7 @@ func FromPool(p *rotav1.Pool) (registry.PoolInfo, error) {
 		return registry.PoolInfo{}, err
 	}
 	return registry.PoolInfo{
-		Spec: spec, Members: mapped(p.GetMembers(), fromMember),
+		Spec: spec, Topic: string(spec.Topic), Members: mapped(p.GetMembers(), fromMember),
 		AliveCount: int(p.GetAliveCount()), EligibleCount: int(p.GetEligibleCount()),
 		Epoch: registry.Epoch(p.GetEpoch()), Satisfied: p.GetSatisfied(), Reason: p.GetReason(),
 	}, nil
