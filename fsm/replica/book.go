@@ -29,10 +29,12 @@ func newBook(remembered []registry.Replica) *book {
 }
 
 // note takes what a replica said of itself; it reports whether that is news.
+// More names than a cluster may have are nobody's.
 func (b *book) note(r registry.Replica) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mu.known[r.Name] == r {
+	was, known := b.mu.known[r.Name]
+	if was == r || !known && len(b.mu.known) >= registry.ReplicasMax {
 		return false
 	}
 	b.mu.known[r.Name] = r
@@ -66,4 +68,20 @@ func (b *book) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 		return "", fmt.Errorf("replica %s has not been met", id)
 	}
 	return raft.ServerAddress(r.Raft), nil
+}
+
+// replicas gives those of the cluster, by name, where the book has met them
+// last; until the log has told who they are, all that the book has.
+func (r *Replica) replicas() []registry.Replica {
+	var out []registry.Replica
+	r.machine.View(func(s *registry.State, _ registry.Position) { out = s.Replicas() })
+	if len(out) == 0 {
+		return r.book.all()
+	}
+	for i, committed := range out {
+		if met, ok := r.book.lookup(committed.Name); ok && met.StoreID == committed.StoreID {
+			out[i] = met
+		}
+	}
+	return out
 }

@@ -3,7 +3,6 @@ package replica
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -98,20 +97,6 @@ func (r *Replica) gossipSeeds() []string {
 		}
 	}
 	return seeds
-}
-
-// replicas gives all that are known, by name: what the book says, and what the
-// log says of those that the book has not met.
-func (r *Replica) replicas() []registry.Replica {
-	out := r.book.all()
-	r.machine.View(func(s *registry.State, _ registry.Position) {
-		for _, known := range s.Replicas() {
-			if !slices.ContainsFunc(out, func(o registry.Replica) bool { return o.Name == known.Name }) {
-				out = append(out, known)
-			}
-		}
-	})
-	return out
 }
 
 // lives gives the nodes' lives that gossip shows.

@@ -73,13 +73,15 @@ func (r *Replica) note(g registry.Greeting) error {
 	case ok && known.StoreID != g.StoreID:
 		// It is told: the answer's roster is what makes it refuse to start.
 		return nil
+	case mine != "" && !ok:
+		return nil // a stranger: it is told who belongs to the cluster, no more
 	case g.Name == r.opts.Name:
 		return nil // the book says where this replica is, not its namesake
 	}
 	if r.book.note(g.Replica) {
 		r.log.Debug("replica met", "name", g.Name, "api", g.API, "raft", g.Raft, "gossip", g.Gossip)
 		r.lead.poke()
-		return r.remember(func(i *identity) { i.Book = r.book.all() })
+		return r.remember(func(i *identity) { i.Book = r.replicas() })
 	}
 	return nil
 }

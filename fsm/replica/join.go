@@ -70,7 +70,8 @@ type answered struct {
 
 // decideJoin decides from what the listed replicas answered. Two replicas
 // never found two clusters: only the lowest name founds, only when everyone on
-// the list answers and is empty, and everyone else waits for its roster.
+// the list answers, is empty, and was given the same list, and everyone else
+// waits for its roster.
 func decideJoin(self registry.Replica, list []string, answers []answered) joinStep {
 	for _, a := range answers {
 		if a.err == nil && len(a.Roster) > 0 {
@@ -85,6 +86,9 @@ func decideJoin(self registry.Replica, list []string, answers []answered) joinSt
 			waiting = append(waiting, fmt.Sprintf("%s to answer (%v)", list[i], a.err))
 		case !a.Empty && a.StoreID != self.StoreID:
 			waiting = append(waiting, fmt.Sprintf("%s, which has a log, to say who its cluster is", a.Name))
+		case a.StoreID != self.StoreID && !slices.Equal(a.Listed, slices.Sorted(slices.Values(list))):
+			waiting = append(waiting, fmt.Sprintf("%s at %s to be given the same --replicas: it has %s, this one %s",
+				a.Name, a.API, strings.Join(a.Listed, ","), strings.Join(list, ",")))
 		default:
 			roster = append(roster, a.Replica)
 		}

@@ -29,6 +29,7 @@ type Replica struct {
 	gossip  gossipPort
 	book    *book
 	machine *fsm.Machine
+	listed  []string // Options.Replicas, sorted
 
 	raft    atomic.Pointer[raft.Raft] // nil until the replica may start it
 	network atomic.Pointer[transport] // Raft's
@@ -72,6 +73,7 @@ func Open(opts Options) (*Replica, error) {
 		return nil, err
 	}
 	r := &Replica{opts: opts, log: opts.Logger, opened: time.Now(), boot: registry.BootID(newID(registry.BootIDLen / 2))}
+	r.listed = slices.Sorted(slices.Values(opts.Replicas))
 	r.life.ctx, r.life.stop = context.WithCancel(context.Background())
 	r.life.ended = make(chan struct{})
 	r.mu.waiting = "it has just started"

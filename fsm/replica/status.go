@@ -18,7 +18,7 @@ const (
 
 // Self is what this replica says of itself, from the moment it is open.
 func (r *Replica) Self() registry.Greeting {
-	g := registry.Greeting{Replica: r.self(), Version: r.opts.Version, Role: RoleWaiting, Applied: r.machine.At().Index}
+	g := registry.Greeting{Replica: r.self(), Version: r.opts.Version, Listed: r.listed, Role: RoleWaiting, Applied: r.machine.At().Index}
 	r.machine.View(func(s *registry.State, _ registry.Position) { g.ClusterID, g.Roster = s.ClusterID(), s.Replicas() })
 	r.mu.Lock()
 	waiting := r.mu.waiting

@@ -64,7 +64,7 @@ func TestPoolsRoundTrip(t *testing.T) {
 	spec := registry.Spec{Name: "p", Topic: "t/p", NodeType: "worker", MaxNodes: ptr(uint32(2)), Exclusive: true, Hash: hrw.Zeek62}
 	roundTrip(t, spec, wire.ToSpec, wire.FromSpec)
 	pool := registry.PoolInfo{
-		Spec: spec, Members: []registry.MemberInfo{member()}, AliveCount: 3, EligibleCount: 2, Epoch: 1 << 60,
+		Spec: spec, Topic: "t/p", Members: []registry.MemberInfo{member()}, AliveCount: 3, EligibleCount: 2, Epoch: 1 << 60,
 		Satisfied: true, Reason: "wants 2, has 1",
 	}
 	roundTrip(t, pool, wire.ToPool, wire.FromPool, "cursors")
@@ -125,7 +125,7 @@ func TestGreetingsRoundTrip(t *testing.T) {
 	greeting := registry.Greeting{
 		Replica: replica, ClusterID: registry.ClusterID(id), Empty: true, Roster: []registry.Replica{replica, replica},
 		Role: "leader", Voter: true, Term: 3, Leader: "r1", Applied: 4, Committed: 5, Version: "v", GossipMembers: 6,
-		Ready: true, NotReadyReason: "because",
+		Ready: true, NotReadyReason: "because", Listed: []string{"a:1", "b:1"},
 	}
 	roundTrip(t, greeting, wire.ToGreeting, wire.FromGreeting)
 	young := registry.Greeting{Replica: registry.Replica{Name: "r2"}, Role: "waiting"}

@@ -11,7 +11,7 @@ func ToGreeting(g registry.Greeting) *rotav1.Greeting {
 		Replica: toReplica(g.Replica), ClusterId: string(g.ClusterID), Empty: g.Empty, Roster: mapped(g.Roster, toReplica),
 		Role: g.Role, Voter: g.Voter, Term: uint64(g.Term), Leader: string(g.Leader),
 		AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
-		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason,
+		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason, Listed: g.Listed,
 	}
 }
 
@@ -22,15 +22,15 @@ func FromGreeting(g *rotav1.Greeting) (registry.Greeting, error) {
 	if g.GetReplica() == nil {
 		return registry.Greeting{}, registry.Errorf(registry.Invalid, "greeting.replica: missing: a replica says who it is")
 	}
-	if n := len(g.GetRoster()); n > registry.ReplicasMax {
-		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.roster: it has %d replicas, at most %d are allowed", n, registry.ReplicasMax)
+	if n := max(len(g.GetRoster()), len(g.GetListed())); n > registry.ReplicasMax {
+		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.roster and greeting.listed: %d replicas, at most %d are allowed", n, registry.ReplicasMax)
 	}
 	greeting := registry.Greeting{
 		Replica: fromReplica(g.GetReplica()), ClusterID: registry.ClusterID(g.GetClusterId()), Empty: g.GetEmpty(),
 		Roster: mapped(g.GetRoster(), fromReplica),
 		Role:   g.GetRole(), Voter: g.GetVoter(), Term: registry.Term(g.GetTerm()), Leader: registry.ReplicaName(g.GetLeader()),
 		Applied: registry.Index(g.GetAppliedIndex()), Committed: registry.Index(g.GetCommitIndex()), Version: g.GetVersion(),
-		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(),
+		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(), Listed: g.GetListed(),
 	}
 	return greeting, checkGreeting(greeting)
 }

@@ -25,7 +25,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// ErrorDetail travels with every error; it decides, the message informs.
+// ErrorDetail travels with every error of a method; it decides, the message
+// informs. A body that cannot be read is refused before there is a method, with
+// the protocol's own invalid_argument alone.
 type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// invalid, not_found, conflict, unavailable, deadline, outcome_unknown,

@@ -388,8 +388,10 @@ type Greeting struct {
 	GossipMembers  uint32                 `protobuf:"varint,12,opt,name=gossip_members,json=gossipMembers,proto3" json:"gossip_members,omitempty"`
 	Ready          bool                   `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`
 	NotReadyReason string                 `protobuf:"bytes,14,opt,name=not_ready_reason,json=notReadyReason,proto3" json:"not_ready_reason,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The API addresses of --replicas, sorted.
+	Listed        []string `protobuf:"bytes,15,rep,name=listed,proto3" json:"listed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Greeting) Reset() {
@@ -518,6 +520,13 @@ func (x *Greeting) GetNotReadyReason() string {
 		return x.NotReadyReason
 	}
 	return ""
+}
+
+func (x *Greeting) GetListed() []string {
+	if x != nil {
+		return x.Listed
+	}
+	return nil
 }
 
 type HelloRequest struct {
@@ -727,7 +736,7 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x10\n" +
 	"\x03api\x18\x03 \x01(\tR\x03api\x12\x12\n" +
 	"\x04raft\x18\x04 \x01(\tR\x04raft\x12\x16\n" +
-	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xc2\x03\n" +
+	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xda\x03\n" +
 	"\bGreeting\x121\n" +
 	"\areplica\x18\x01 \x01(\v2\x17.rota.v1.ReplicaAddressR\areplica\x12\x1d\n" +
 	"\n" +
@@ -744,7 +753,8 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\aversion\x18\v \x01(\tR\aversion\x12%\n" +
 	"\x0egossip_members\x18\f \x01(\rR\rgossipMembers\x12\x14\n" +
 	"\x05ready\x18\r \x01(\bR\x05ready\x12(\n" +
-	"\x10not_ready_reason\x18\x0e \x01(\tR\x0enotReadyReason\"=\n" +
+	"\x10not_ready_reason\x18\x0e \x01(\tR\x0enotReadyReason\x12\x16\n" +
+	"\x06listed\x18\x0f \x03(\tR\x06listed\"=\n" +
 	"\fHelloRequest\x12-\n" +
 	"\bgreeting\x18\x01 \x01(\v2\x11.rota.v1.GreetingR\bgreeting\">\n" +
 	"\rHelloResponse\x12-\n" +
