@@ -118,7 +118,7 @@ func story() []registry.Command {
 		registry.RegisterPool{Spec: registry.Spec{Name: "old", NodeType: "proxy", Hash: 1}, By: "ann"},
 	}
 	for i, name := range []registry.NodeName{"worker-1", "worker-2", "worker-3", "worker-4"} {
-		cmds = append(cmds, registry.JoinNode{Name: name, Type: "worker", Address: fmt.Sprintf("w:%d", i), Boot: boot("1"), By: "agent"})
+		cmds = append(cmds, registry.JoinNode{Name: name, Type: "worker", Address: fmt.Sprintf("w:%d", i+1), Boot: boot("1"), By: "agent"})
 	}
 	return append(
 		cmds,

@@ -82,7 +82,7 @@ type Move struct {
 // PoolInfo is a pool as users see it.
 type PoolInfo struct {
 	Spec          Spec
-	Topic         string // the spec's, as users see it
+	Topic         string       // the spec's, as users see it
 	Members       []MemberInfo // in order
 	AliveCount    int
 	EligibleCount int

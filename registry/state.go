@@ -75,6 +75,15 @@ func (s *State) Node(name NodeName) (NodeInfo, error) {
 	return info, nil
 }
 
+// Layout gives all records, sorted by name, without what follows from them.
+func (s *State) Layout() []Node {
+	records := make([]Node, len(s.nodes))
+	for i, n := range s.nodes {
+		records[i] = *n
+	}
+	return records
+}
+
 // Nodes lists the layout, sorted by name.
 func (s *State) Nodes() []NodeInfo {
 	in := make(map[NodeName][]PoolName, len(s.nodes))

@@ -139,9 +139,9 @@ func (c *replicaCollector) Collect(out chan<- prometheus.Metric) {
 func (c *replicaCollector) read() (pools []registry.PoolInfo, nodes map[string]int) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	var all []registry.NodeInfo
+	var all []registry.Node
 	_, err := c.replica.Read(ctx, registry.ReadOptions{Consistency: registry.Local}, func(s *registry.State) {
-		pools, all = s.Pools(), s.Nodes()
+		pools, all = s.Pools(), s.Layout()
 	})
 	if err != nil {
 		return nil, nil

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
@@ -88,7 +89,13 @@ func (r *Replica) startGossip(id registry.ClusterID) error {
 	return nil
 }
 
-// gossipSeeds gives where the replicas gossip, this one included.
+// nodeSeedsMax is how many of the nodes that are out of view are called in one
+// round of joins: one that answers brings all it knows of with it.
+const nodeSeedsMax = 8
+
+// gossipSeeds gives where the replicas gossip, this one included, and where
+// some of the nodes did that are out of view: when all replicas have moved,
+// the nodes do not know where to, and only the replicas can call.
 func (r *Replica) gossipSeeds() []string {
 	var seeds []string
 	for _, o := range r.replicas() {
@@ -96,7 +103,28 @@ func (r *Replica) gossipSeeds() []string {
 			seeds = append(seeds, o.Gossip)
 		}
 	}
-	return seeds
+	lost := r.lostNodes()
+	rand.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+	return append(seeds, lost[:min(len(lost), nodeSeedsMax)]...)
+}
+
+// lostNodes gives the addresses of the nodes that said no goodbye and are out
+// of view.
+func (r *Replica) lostNodes() []string {
+	inView := make(map[registry.BootID]bool)
+	lives, _ := r.lives()
+	for _, l := range lives {
+		inView[l.Boot] = true
+	}
+	var lost []string
+	r.machine.View(func(s *registry.State, _ registry.Position) {
+		for _, n := range s.Layout() {
+			if n.Boot != "" && n.State != registry.Left && n.Address != "" && !inView[n.Boot] {
+				lost = append(lost, n.Address)
+			}
+		}
+	})
+	return lost
 }
 
 // lives gives the nodes' lives that gossip shows.

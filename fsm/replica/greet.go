@@ -15,12 +15,21 @@ const (
 
 // greetOthers keeps the book right for as long as the replica runs.
 func (r *Replica) greetOthers() {
+	said := time.Now()
 	for {
 		every := greetEvery
-		for _, a := range r.greet(r.life.ctx, r.greetTargets()) {
+		targets := r.greetTargets()
+		var lost []string
+		for i, a := range r.greet(r.life.ctx, targets) {
 			if a.err != nil {
-				every = greetEveryLost
+				every, lost = greetEveryLost, append(lost, targets[i])
 			}
+		}
+		if name, _ := r.leader(); name != "" || r.stopping.Load() {
+			said = time.Now()
+		} else if time.Since(said) >= joinSayEvery {
+			said = time.Now()
+			r.log.Warn("there is no leader: a majority of the replicas must be up", "unreachable", lost)
 		}
 		if pause(r.life.ctx, every) != nil {
 			return

@@ -23,6 +23,9 @@ type identity struct {
 	// Founding is the roster that this replica founds a cluster with, written
 	// before it bootstraps, so that a crash between leaves one decision.
 	Founding []registry.Replica `json:"founding,omitempty"`
+	// Refused is why this store must not be used again: Raft ran over it before
+	// the log could tell that it is not the one of its name.
+	Refused string `json:"refused,omitempty"`
 	// Book is where the replicas were last reached.
 	Book []registry.Replica `json:"book,omitempty"`
 }
@@ -42,6 +45,9 @@ func readIdentity(dir string) (*identity, error) {
 	id := &identity{}
 	if err := json.Unmarshal(b, id); err != nil {
 		return nil, fmt.Errorf("%s is not readable: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+	}
+	if err := errors.Join(id.Name.Validate(), id.StoreID.Validate()); err != nil {
+		return nil, fmt.Errorf("%s is not whole: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
 	}
 	return id, nil
 }

@@ -25,7 +25,7 @@ func (r *Replica) join(ctx context.Context) error {
 	if roster := r.founding(); len(roster) > 0 && r.store.configured() != nil {
 		return r.bootstrap(roster)
 	}
-	if r.store.existing {
+	if r.belongs() {
 		return nil
 	}
 	if len(r.opts.Replicas) == 0 {
@@ -37,6 +37,8 @@ func (r *Replica) join(ctx context.Context) error {
 		switch {
 		case step.err != nil:
 			return step.err
+		case step.found != nil && r.store.existing:
+			step.wait = "the replica that founded the cluster, for which this one has voted"
 		case step.found != nil:
 			return r.found(step.found)
 		case step.start:
@@ -78,6 +80,9 @@ func decideJoin(self registry.Replica, list []string, answers []answered) joinSt
 			return joinRoster(self, a.Greeting)
 		}
 	}
+	if err := ownAddressMissing(self, list, answers); err != nil {
+		return joinStep{err: err}
+	}
 	var waiting []string
 	var roster []registry.Replica
 	for i, a := range answers {
@@ -96,7 +101,18 @@ func decideJoin(self registry.Replica, list []string, answers []answered) joinSt
 	if len(waiting) > 0 {
 		return joinStep{wait: strings.Join(waiting, "; ")}
 	}
-	return joinFound(self, list, roster)
+	return joinFound(self, roster)
+}
+
+// ownAddressMissing is an error when everyone on the list answers and nobody is
+// this replica.
+func ownAddressMissing(self registry.Replica, list []string, answers []answered) error {
+	for _, a := range answers {
+		if a.err != nil || a.StoreID == self.StoreID {
+			return nil
+		}
+	}
+	return registry.Errorf(registry.Invalid, "replica %s: its own API address %s is not in --replicas %s: give every replica the same list of all of them", self.Name, self.API, strings.Join(list, ","))
 }
 
 // joinRoster is for when a cluster is there.
@@ -114,7 +130,7 @@ func joinRoster(self registry.Replica, of registry.Greeting) joinStep {
 }
 
 // joinFound is for when everyone answered and is empty.
-func joinFound(self registry.Replica, list []string, roster []registry.Replica) joinStep {
+func joinFound(self registry.Replica, roster []registry.Replica) joinStep {
 	slices.SortFunc(roster, func(a, b registry.Replica) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	// One replica may be listed under two addresses.
 	roster = slices.CompactFunc(roster, func(a, b registry.Replica) bool { return a.StoreID == b.StoreID })
@@ -122,9 +138,6 @@ func joinFound(self registry.Replica, list []string, roster []registry.Replica) 
 		if roster[i].Name == roster[i-1].Name {
 			return joinStep{err: registry.Errorf(registry.Conflict, "two replicas are named %s, at %s and %s: give one of them another --name", roster[i].Name, roster[i-1].API, roster[i].API)}
 		}
-	}
-	if !slices.ContainsFunc(roster, func(m registry.Replica) bool { return m.StoreID == self.StoreID }) {
-		return joinStep{err: registry.Errorf(registry.Invalid, "replica %s: its own API address %s is not in --replicas %s: give every replica the same list of all of them", self.Name, self.API, strings.Join(list, ","))}
 	}
 	if roster[0].Name != self.Name {
 		return joinStep{wait: fmt.Sprintf("replica %s at %s to found the cluster", roster[0].Name, roster[0].API)}

@@ -53,13 +53,14 @@ func (r *Replica) wait(ctx context.Context, index registry.Index) error {
 	return registry.Errorf(registry.Deadline, "replica %s has applied index %d and was asked for %d: ask again with a longer deadline, or another replica", r.opts.Name, r.machine.At().Index, index)
 }
 
-// age is how long ago this replica last heard from a leader.
+// age is how long ago this replica last heard from a leader; until it has, how
+// old the snapshot is that it came up with.
 func (r *Replica) age() registry.Millis {
 	rf := r.raft.Load()
 	if rf != nil && rf.State() == raft.Leader {
 		return 0
 	}
-	last := r.opened
+	last := r.restored
 	if rf != nil && rf.LastContact().After(last) {
 		last = rf.LastContact()
 	}

@@ -20,16 +20,17 @@ import (
 // Replica is one replica. Open makes it, Start lets it join the others,
 // StepDown and Close end it.
 type Replica struct {
-	opts    Options
-	log     hclog.Logger
-	opened  time.Time
-	boot    registry.BootID
-	store   *store
-	streams *streams
-	gossip  gossipPort
-	book    *book
-	machine *fsm.Machine
-	listed  []string // Options.Replicas, sorted
+	opts Options
+	log  hclog.Logger
+	// restored is when the state that the replica came up with was taken.
+	restored time.Time
+	boot     registry.BootID
+	store    *store
+	streams  *streams
+	gossip   gossipPort
+	book     *book
+	machine  *fsm.Machine
+	listed   []string // Options.Replicas, sorted
 
 	raft    atomic.Pointer[raft.Raft] // nil until the replica may start it
 	network atomic.Pointer[transport] // Raft's
@@ -72,7 +73,7 @@ func Open(opts Options) (*Replica, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	r := &Replica{opts: opts, log: opts.Logger, opened: time.Now(), boot: registry.BootID(newID(registry.BootIDLen / 2))}
+	r := &Replica{opts: opts, log: opts.Logger, boot: registry.BootID(newID(registry.BootIDLen / 2))}
 	r.listed = slices.Sorted(slices.Values(opts.Replicas))
 	r.life.ctx, r.life.stop = context.WithCancel(context.Background())
 	r.life.ended = make(chan struct{})
@@ -91,6 +92,7 @@ func (r *Replica) open() (err error) {
 	if r.store, err = openStore(r.opts.DataDir, r.opts.Name, r.log, r.halt); err != nil {
 		return err
 	}
+	r.restored = r.store.snapshotTime(time.Now())
 	if r.streams, err = listenStreams(r.opts.RaftBind, r.opts.Advertise); err != nil {
 		return fmt.Errorf("raft address %s: %w", r.opts.RaftBind, err)
 	}
@@ -129,7 +131,7 @@ func (r *Replica) Start() {
 // startRaft starts Raft and what lives from it.
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
-	tr := newTransport(r.streams, r.book, quietAtStop{r.log.Named("raft-net"), &r.stopping})
+	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
 	rf, err := raft.NewRaft(r.raftConfig(notify), r.machine, r.store.logs, r.store.bolt, r.store.snapshots, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
@@ -147,6 +149,12 @@ func (r *Replica) startRaft() error {
 	return nil
 }
 
+// raftLeads reports whether Raft takes this replica for the leader.
+func (r *Replica) raftLeads() bool {
+	rf := r.raft.Load()
+	return rf != nil && rf.State() == raft.Leader
+}
+
 func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	t := r.opts.Timings
 	c := raft.DefaultConfig()
@@ -159,7 +167,7 @@ func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	c.BatchApplyCh = true
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
-	c.Logger = quietAtStop{r.log.Named("raft"), &r.stopping}
+	c.Logger = newQuiet(r.log.Named("raft"), &r.stopping)
 	return c
 }
 
@@ -171,6 +179,7 @@ func (r *Replica) adopt() {
 		return
 	}
 	if err := r.checkStore(); err != nil {
+		_ = r.remember(func(i *identity) { i.Refused = err.Error() }) // it is refused with or without a note
 		r.halt(err)
 		return
 	}
@@ -257,6 +266,15 @@ func (r *Replica) founding() []registry.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.store.id.Founding)
+}
+
+// belongs reports whether Raft may start without asking anybody: this store has
+// been in a cluster, or founds one. One that has only ever voted asks first.
+func (r *Replica) belongs() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := r.store.id
+	return r.store.existing && (id.ClusterID != "" || len(id.Founding) > 0 || len(r.opts.Replicas) == 0)
 }
 
 // remember changes the identity file.

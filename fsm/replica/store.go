@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -66,6 +69,9 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger, halt func(e
 	if s.id != nil && s.id.Name != name {
 		return registry.Errorf(registry.Conflict, "data directory %s belongs to replica %s, not to %s: give another --data-dir or --name", s.dir, s.id.Name, name)
 	}
+	if s.id != nil && s.id.Refused != "" {
+		return registry.Errorf(registry.Conflict, "data directory %s was refused before: %s", s.dir, s.id.Refused)
+	}
 	if err := s.openBolt(); err != nil {
 		return err
 	}
@@ -88,6 +94,9 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger, halt func(e
 
 func (s *store) openBolt() (err error) {
 	path := filepath.Join(s.dir, storeFile)
+	if err := checkLength(path); err != nil {
+		return err
+	}
 	s.bolt, err = raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
 		MsgpackUseNewTimeFormat: true,
@@ -98,6 +107,31 @@ func (s *store) openBolt() (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+	}
+	return nil
+}
+
+// checkLength refuses a file that is shorter than it says: bbolt maps it, and a
+// read past its end ends the process.
+func checkLength(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w", path, err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: boltOpenTimeout})
+	if err != nil {
+		return nil //nolint:nilerr // opening it for good says what is wrong
+	}
+	var says int64
+	err = db.View(func(tx *bbolt.Tx) error { says = tx.Size(); return nil })
+	if err = errors.Join(err, db.Close()); err == nil && says > info.Size() {
+		err = fmt.Errorf("it was cut off: it has %d bytes of %d; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", info.Size(), says)
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w", path, err)
 	}
 	return nil
 }
@@ -131,6 +165,21 @@ func (s *store) newIdentity(name registry.ReplicaName, id registry.StoreID) erro
 	}
 	s.id = &identity{Name: name, StoreID: id}
 	return s.id.write(s.dir)
+}
+
+// snapshotTime gives when the newest snapshot was taken, which its id ends
+// with, or otherwise the time that is passed.
+func (s *store) snapshotTime(otherwise time.Time) time.Time {
+	kept, err := s.snapshots.List()
+	if err != nil || len(kept) == 0 {
+		return otherwise
+	}
+	id := kept[0].ID
+	ms, err := strconv.ParseInt(id[strings.LastIndexByte(id, '-')+1:], 10, 64)
+	if err != nil {
+		return otherwise
+	}
+	return time.UnixMilli(ms)
 }
 
 // configured is nil when the store holds the first entry of every log, which

@@ -20,19 +20,40 @@ const (
 // transport is Raft's network transport without the heartbeat fast path, which
 // runs appendEntries beside Raft's main loop (raft #695): replicas could
 // diverge. Embedding keeps pre-vote, which a plain wrapper would lose.
+//
+// It also waits out a follower that cannot be reached, where Raft's replication
+// would double its pause up to 10 s with every failure and, once the follower
+// is back, sleep on: heartbeats, which go on at their own pace, say when.
 type transport struct {
 	*raft.NetworkTransport
 	streams *streams
+	// leads is false once there is nothing to replicate for.
+	leads func() bool
+
+	mu struct {
+		sync.Mutex
+		// reached is closed, and forgotten, by a heartbeat that was answered;
+		// there is one for each follower that somebody waits for.
+		reached map[raft.ServerID]chan struct{}
+	}
 }
+
+const (
+	// waitOut bounds the wait for a follower: it may have been removed.
+	waitOut = time.Minute
+	// waitOutLook is how often who waits looks whether it still should.
+	waitOutLook = 100 * time.Millisecond
+)
 
 var _ raft.WithPreVote = (*transport)(nil)
 
 // SetHeartbeatHandler leaves heartbeats to Raft's main loop.
 func (*transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-func newTransport(s *streams, book raft.ServerAddressProvider, logger hclog.Logger) *transport {
-	return &transport{
+func newTransport(s *streams, book raft.ServerAddressProvider, leads func() bool, logger hclog.Logger) *transport {
+	t := &transport{
 		streams: s,
+		leads:   leads,
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider:   book,
 			Logger:                  logger,
@@ -41,6 +62,66 @@ func newTransport(s *streams, book raft.ServerAddressProvider, logger hclog.Logg
 			Timeout:                 raftIOTimeout,
 			MsgpackUseNewTimeFormat: true,
 		}),
+	}
+	t.mu.reached = make(map[raft.ServerID]chan struct{})
+	return t
+}
+
+// AppendEntries sends entries, or a heartbeat, to a follower.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+	if isHeartbeat(args) {
+		if err == nil {
+			t.noteReached(id)
+		}
+		return err
+	}
+	if err == nil || !t.awaitReached(id) {
+		return err
+	}
+	return t.NetworkTransport.AppendEntries(id, target, args, resp)
+}
+
+// isHeartbeat is how Raft's own transport knows them: they carry nothing but
+// the term.
+func isHeartbeat(args *raft.AppendEntriesRequest) bool {
+	return args.Term != 0 && args.PrevLogEntry == 0 && args.PrevLogTerm == 0 && len(args.Entries) == 0 && args.LeaderCommitIndex == 0
+}
+
+func (t *transport) noteReached(id raft.ServerID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.mu.reached[id]; c != nil {
+		close(c)
+		delete(t.mu.reached, id)
+	}
+}
+
+// awaitReached waits until a heartbeat reaches the follower; it is false when
+// that was not so in time, or there is no more need.
+func (t *transport) awaitReached(id raft.ServerID) bool {
+	t.mu.Lock()
+	c := t.mu.reached[id]
+	if c == nil {
+		c = make(chan struct{})
+		t.mu.reached[id] = c
+	}
+	t.mu.Unlock()
+	end := time.NewTimer(waitOut)
+	defer end.Stop()
+	look := time.NewTicker(waitOutLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-c:
+			return true
+		case <-end.C:
+			return false
+		case <-look.C:
+			if !t.leads() || t.IsShutdown() {
+				return false
+			}
+		}
 	}
 }
 

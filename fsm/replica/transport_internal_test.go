@@ -3,6 +3,8 @@ package replica
 import (
 	"errors"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,7 +18,7 @@ func newTestTransport(t *testing.T) *transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := newTransport(s, newBook(nil), hclog.NewNullLogger())
+	tr := newTransport(s, newBook(nil), func() bool { return true }, hclog.NewNullLogger())
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -103,5 +105,106 @@ func TestCloseEndsBothEnds(t *testing.T) {
 	var fault net.Error
 	if _, err := silent.Read(make([]byte, 1)); err == nil || errors.As(err, &fault) && fault.Timeout() {
 		t.Errorf("a silent connection outlives the transport: %v", err)
+	}
+}
+
+// answerAll answers as a follower that takes everything.
+func answerAll(tr *transport, done <-chan struct{}) {
+	for {
+		select {
+		case rpc := <-tr.Consumer():
+			rpc.Respond(&raft.AppendEntriesResponse{Term: 3, Success: true}, nil)
+		case <-done:
+			return
+		}
+	}
+}
+
+// TestEntriesWaitOutAFollower: entries for a follower that cannot be reached
+// are not failed, which would make Raft pause longer and longer, but wait for
+// the first heartbeat that reaches it.
+func TestEntriesWaitOutAFollower(t *testing.T) {
+	t.Parallel()
+	from := newTestTransport(t)
+	bound, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := bound.Addr().String()
+	if err := bound.Close(); err != nil {
+		t.Fatal(err)
+	}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, Addr: []byte("a:1")}
+	send := func(args raft.AppendEntriesRequest) error {
+		args.RPCHeader, args.Term = header, 3
+		return from.AppendEntries("r1", raft.ServerAddress(addr), &args, &raft.AppendEntriesResponse{})
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- send(raft.AppendEntriesRequest{PrevLogEntry: 7, PrevLogTerm: 2}) }()
+	if err := send(raft.AppendEntriesRequest{}); err == nil {
+		t.Fatal("a heartbeat reached nobody, and nobody said so")
+	}
+	select {
+	case err := <-sent:
+		t.Fatalf("the entries did not wait: %v", err)
+	case <-time.After(3 * waitOutLook):
+	}
+	s, err := listenStreams(addr, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := newTransport(s, newBook(nil), func() bool { return false }, hclog.NewNullLogger())
+	done := make(chan struct{})
+	answering := make(chan struct{})
+	go func() { defer close(answering); answerAll(to, done) }()
+	defer func() { close(done); <-answering; _ = to.Close() }()
+	if err := send(raft.AppendEntriesRequest{}); err != nil {
+		t.Fatalf("heartbeat: %v", err)
+	}
+	select {
+	case err := <-sent:
+		if err != nil {
+			t.Errorf("the entries: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the entries did not follow the heartbeat")
+	}
+}
+
+// TestEntriesDoNotOutliveTheLeadership: who no longer leads waits for nobody.
+func TestEntriesDoNotOutliveTheLeadership(t *testing.T) {
+	t.Parallel()
+	from := newTestTransport(t)
+	from.leads = func() bool { return false }
+	sent := make(chan error, 1)
+	go func() {
+		args := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: 3, PrevLogEntry: 7}
+		sent <- from.AppendEntries("r1", "127.0.0.1:1", &args, &raft.AppendEntriesResponse{})
+	}()
+	select {
+	case err := <-sent:
+		if err == nil {
+			t.Error("the entries reached nobody, and nobody said so")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the entries wait on")
+	}
+}
+
+// TestQuietSaysItOnce: what Raft says several times a second is said once of
+// each follower, and once of none.
+func TestQuietSaysItOnce(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	q := newQuiet(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info}), new(atomic.Bool))
+	for range 3 {
+		q.Error("failed to heartbeat to", "peer", "r2", "error", "refused")
+		q.Error("failed to heartbeat to", "peer", "r3", "error", "refused")
+		q.Warn("heartbeat timeout reached, starting election")
+	}
+	for text, want := range map[string]int{"peer=r2": 1, "peer=r3": 1, "starting election": 1} {
+		if got := strings.Count(out.String(), text); got != want {
+			t.Errorf("%q stands %d times, want %d:\n%s", text, got, want, out.String())
+		}
 	}
 }

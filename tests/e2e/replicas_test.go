@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -193,6 +194,11 @@ func TestMoved(t *testing.T) {
 	}
 	c.AwaitReady(procs.Ready)
 	turns(t, c, "k", 9, &next)
+	// The nodes do not know where to; the replicas call them, and when the
+	// leader's warm-up is over, all are alive still.
+	quietFor(t, c, 8*time.Second, time.Minute)
+	c.AwaitNode(time.Second, registry.Alive, "worker-1", "worker-2", "worker-3")
+	turns(t, c, "k", 9, &next)
 }
 
 // TestWipedReplicaRefuses: a replica that lost its directory lost its vote; it
@@ -214,6 +220,56 @@ func TestWipedReplicaRefuses(t *testing.T) {
 	}
 	if _, err := c.Client().Pool("worker").Info(within(t, back), false); err != nil {
 		t.Errorf("the others: %v", err)
+	}
+}
+
+// TestWipedReplicaRefusesForEver: a replica that lost its directory, and is
+// started as a cluster of one, is found out when the real leader reaches it;
+// started again as it should be, it is refused at once and does not vote.
+func TestWipedReplicaRefusesForEver(t *testing.T) {
+	t.Parallel()
+	c := procs.Start(t, 3)
+	victim := c.Replicas[2]
+	victim.Stop(back)
+	if err := os.RemoveAll(victim.DataDir); err != nil {
+		t.Fatal(err)
+	}
+	right := victim.Args
+	i := slices.Index(right, "--replicas")
+	victim.Args = slices.Delete(slices.Clone(right), i, i+2)
+	victim.Start()
+	if code := victim.Exit(procs.Ready); code != 1 {
+		t.Errorf("alone: exit code %d, want 1", code)
+	}
+	victim.Args = right
+	victim.Start()
+	if code := victim.Exit(back); code != 1 || !strings.Contains(victim.Log(), "was refused before") {
+		t.Errorf("with the list: exit code %d, want 1 and the reason in the log:\n%s", code, victim.Log())
+	}
+}
+
+// TestCutOffStoreIsAnError: a store that was cut off is a clear error, with
+// the file's name, and no crash.
+func TestCutOffStoreIsAnError(t *testing.T) {
+	t.Parallel()
+	c := procs.Start(t, 1)
+	r := c.Replicas[0]
+	for i := range 100 { // so that every part of the file is in use
+		spec := registry.Spec{Name: registry.PoolName(fmt.Sprintf("pool-%d", i)), NodeType: registry.Worker}
+		if _, err := r.Client.RegisterPool(within(t, back), spec, client.RegisterOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Stop(back)
+	file := r.DataDir + "/raft.db"
+	for _, size := range []int64{20_000, 16_384, 8_192} {
+		if err := os.Truncate(file, size); err != nil {
+			t.Fatal(err)
+		}
+		r.Start()
+		if code := r.Exit(back); code != 1 || !strings.Contains(r.Log(), file) || strings.Contains(r.Log(), "goroutine ") {
+			t.Errorf("cut off at %d: exit code %d, want 1 and the file's name:\n%s", size, code, r.Log())
+		}
 	}
 }
 

@@ -1960,7 +1960,7 @@ type RrLogTopicResponse struct {
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	// Empty for the fallback.
 	Node string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	// Why it is the fallback.
+	// Why nobody was eligible; empty, too, when round-robin logging is off.
 	EmptyReason   string `protobuf:"bytes,3,opt,name=empty_reason,json=emptyReason,proto3" json:"empty_reason,omitempty"`
 	Epoch         uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Index         uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
