@@ -81,7 +81,7 @@ func (c *call) failure(code registry.Code) error {
 	case registry.Overloaded:
 		return registry.Errorf(code, "%v: too many requests are under way (%s; %s): ask again later, or less often", c.method, servers, last)
 	default:
-		return registry.Errorf(code, "%v: no replica could do it in %v (%s; %s): check the addresses, and \"rota status\"", c.method, spent, servers, last)
+		return registry.Errorf(code, "%v: no replica could do it in %v (%s; %s): check the addresses, and that a majority of the replicas is up", c.method, spent, servers, last)
 	}
 }
 

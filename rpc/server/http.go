@@ -72,13 +72,14 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(r.Header.Get("Content-Type")), curlLine(r.URL.Path))
 		return
 	}
+	slots := s.slotsOf(r.URL.Path)
 	select {
-	case s.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
-		s.refuse(w, r, registry.Errorf(registry.Overloaded, "this replica has %d requests under way, which is as many as it takes: wait a little, or ask another one", cap(s.slots)))
+		s.refuse(w, r, registry.Errorf(registry.Overloaded, "this replica has %d requests under way, which is as many as it takes: wait a little, or ask another one", cap(slots)))
 		return
 	}
-	defer func() { <-s.slots }()
+	defer func() { <-slots }()
 	most := bodyMax(r.URL.Path)
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		most += envelopeBytes

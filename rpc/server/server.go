@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -56,9 +57,11 @@ type Server struct {
 	// procedures are the handlers by path, "/rota.v1.RegistryService/HrwTopic".
 	procedures map[string]http.Handler
 	errors     *connect.ErrorWriter
-	// slots has room for as many as may be in flight.
-	slots chan struct{}
-	http  *http.Server
+	// slots has room for as many requests as may be in flight; between has as
+	// many for those between replicas, so that users who wait cannot keep a
+	// leader from being confirmed.
+	slots, between chan struct{}
+	http           *http.Server
 	// cut ends the context of every request.
 	cut context.CancelFunc
 }
@@ -79,7 +82,7 @@ func New(options Options) (*Server, error) {
 	}
 	s := &Server{
 		replica: options.Replica, logger: options.Logger, metrics: options.Metrics,
-		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax),
+		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax), between: make(chan struct{}, options.InFlightMax),
 	}
 	around := &callInterceptor{logger: options.Logger, observe: options.Observe}
 	s.procedures = services(calls{options.Replica, string(options.Name)}, around)
@@ -167,12 +170,24 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) awaitHandlers() {
 	grace := time.NewTimer(shutdownGrace)
 	defer grace.Stop()
-	for range cap(s.slots) {
+	for i := range cap(s.slots) + cap(s.between) {
+		slots := s.slots
+		if i >= cap(s.slots) {
+			slots = s.between
+		}
 		select {
-		case s.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-grace.C:
 			s.logger.Warn("requests did not end when they were cut off", "waited", shutdownGrace)
 			return
 		}
 	}
+}
+
+// slotsOf gives where a request to a procedure takes its slot.
+func (s *Server) slotsOf(procedure string) chan struct{} {
+	if strings.HasPrefix(procedure, "/"+rotav1connect.ReplicaServiceName+"/") {
+		return s.between
+	}
+	return s.slots
 }
