@@ -21,11 +21,7 @@ func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.R
 	if err := registry.Check(cmd); err != nil {
 		return registry.Result{}, registry.Position{}, err
 	}
-	var out fsm.Outcome
-	err := r.untilLeader(ctx, func(ctx context.Context) (err error) {
-		out, err = r.proposeOnce(ctx, cmd)
-		return err
-	})
+	out, err := r.propose(ctx, cmd)
 	if err != nil {
 		return registry.Result{}, registry.Position{}, err
 	}
@@ -33,6 +29,19 @@ func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.R
 		return out.Result, out.At, out.Err
 	}
 	return out.Result, out.At, nil
+}
+
+// propose sends round-robin turns in a batch with those of others, and any
+// other command by itself.
+func (r *Replica) propose(ctx context.Context, cmd registry.Command) (out fsm.Outcome, err error) {
+	if rr, ok := cmd.(registry.RoundRobin); ok {
+		return r.writes.join(ctx, rr.Turns)
+	}
+	err = r.untilLeader(ctx, func(ctx context.Context) (err error) {
+		out, err = r.proposeOnce(ctx, cmd)
+		return err
+	})
+	return out, err
 }
 
 // untilLeader tries again while nothing was done for want of a leader, until
