@@ -15,8 +15,8 @@ const retryEvery = 20 * time.Millisecond
 
 // Propose commits a command, here or through the leader, and gives what it
 // answered and where it stands in the log. An error's code says what is known:
-// Unavailable and Deadline, that nothing was done; OutcomeUnknown, that it may
-// have been; every other one is the registry's own refusal.
+// Unavailable, Deadline and Overloaded, that nothing was done; OutcomeUnknown,
+// that it may have been; every other one is the registry's own refusal.
 func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error) {
 	if err := registry.Check(cmd); err != nil {
 		return registry.Result{}, registry.Position{}, err
@@ -35,6 +35,9 @@ func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.R
 // other command by itself.
 func (r *Replica) propose(ctx context.Context, cmd registry.Command) (out fsm.Outcome, err error) {
 	if rr, ok := cmd.(registry.RoundRobin); ok {
+		if err := r.inTime(ctx); err != nil {
+			return out, err
+		}
 		return r.writes.join(ctx, rr.Turns)
 	}
 	err = r.untilLeader(ctx, func(ctx context.Context) (err error) {
@@ -47,8 +50,8 @@ func (r *Replica) propose(ctx context.Context, cmd registry.Command) (out fsm.Ou
 // untilLeader tries again while nothing was done for want of a leader, until
 // the deadline.
 func (r *Replica) untilLeader(ctx context.Context, try func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return registry.Errorf(registry.Deadline, "replica %s: the deadline had passed before the request was looked at: ask again with a longer one", r.opts.Name)
+	if err := r.inTime(ctx); err != nil {
+		return err
 	}
 	for {
 		err := try(ctx)
@@ -59,6 +62,14 @@ func (r *Replica) untilLeader(ctx context.Context, try func(context.Context) err
 			return err
 		}
 	}
+}
+
+// inTime refuses who is late already.
+func (r *Replica) inTime(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return registry.Errorf(registry.Deadline, "replica %s: the deadline had passed before the request was looked at: ask again with a longer one", r.opts.Name)
 }
 
 func (r *Replica) proposeOnce(ctx context.Context, cmd registry.Command) (fsm.Outcome, error) {

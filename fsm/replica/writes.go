@@ -9,6 +9,11 @@ import (
 	"github.com/rota-registry/rota/registry"
 )
 
+// endGrace is how long past its deadline a request waits for a batch that it is
+// in, before its outcome is unknown: the batch has a deadline, too, and mostly
+// knows. It is part of the second that a call may take beyond its deadline.
+const endGrace = 250 * time.Millisecond
+
 // writes drives a combiner: it gives it the time, carries its batches to the
 // leader and hands out its answers. One goroutine a batch.
 type writes struct {
@@ -32,12 +37,9 @@ func newWrites(life context.Context, spawn func(func()) bool, propose func(conte
 	return w
 }
 
-// join takes turns in a batch with others, and gives what they came to alone.
+// join takes turns in a batch with others, and gives what these alone came to.
 // Who has no deadline waits as long as any request may.
 func (w *writes) join(ctx context.Context, turns []registry.Turn) (fsm.Outcome, error) {
-	if ctx.Err() != nil {
-		return fsm.Outcome{}, registry.Errorf(registry.Deadline, "the deadline had passed before the request was looked at: ask again with a longer one")
-	}
 	end, ok := ctx.Deadline()
 	if !ok {
 		end = time.Now().Add(time.Duration(registry.DeadlineMax) * time.Millisecond)
@@ -59,7 +61,15 @@ func (w *writes) join(ctx context.Context, turns []registry.Turn) (fsm.Outcome, 
 	case <-ctx.Done():
 	}
 	w.do(func(c *combiner, _ time.Duration) step { return c.leave(id) })
-	a := <-reply // at once: leave answers whoever has no answer
+	grace := time.NewTimer(endGrace)
+	defer grace.Stop()
+	select {
+	case a := <-reply:
+		return a.out, a.err
+	case <-grace.C:
+	}
+	w.do(func(c *combiner, _ time.Duration) step { return c.giveUp(id) })
+	a := <-reply // at once: giveUp answers who has no answer yet
 	return a.out, a.err
 }
 
@@ -67,7 +77,7 @@ func (w *writes) join(ctx context.Context, turns []registry.Turn) (fsm.Outcome, 
 // ends with the replica's life, and is unknown.
 func (w *writes) close() {
 	w.do(func(c *combiner, _ time.Duration) step {
-		return c.close(registry.Errorf(registry.Unavailable, "this replica is closed: nothing was done; ask another"))
+		return c.close(registry.Errorf(registry.Unavailable, "round robin: this replica is closed, and nothing was done: ask another"))
 	})
 }
 
@@ -86,7 +96,7 @@ func (w *writes) do(event func(*combiner, time.Duration) step) {
 	}
 	for _, b := range s.propose {
 		if !w.spawn(func() { w.fly(b) }) {
-			w.finish(b, fsm.Outcome{}, registry.Errorf(registry.Unavailable, "this replica is closed: nothing was done; ask another"))
+			w.finish(b, fsm.Outcome{}, registry.Errorf(registry.Unavailable, "round robin: this replica is closed, and nothing was done: ask another"))
 		}
 	}
 	if s.pause {
