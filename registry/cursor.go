@@ -172,14 +172,11 @@ func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
 }
 
 func (s *State) roundRobin(cmd RoundRobin) Result {
-	res := Result{Turns: make([]TurnResult, len(cmd.Turns))}
+	turns := make([]TurnResult, len(cmd.Turns))
 	for i, t := range cmd.Turns {
-		res.Turns[i] = s.turn(t)
-		if len(res.Turns[i].Answers) > 0 && res.Turns[i].Answers[0].Node != "" {
-			res.Changed = true
-		}
+		turns[i] = s.turn(t)
 	}
-	return res
+	return Result{Turns: turns}.Part(0, len(turns))
 }
 
 func (s *State) turn(t Turn) TurnResult {

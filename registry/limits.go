@@ -23,11 +23,13 @@ const (
 
 	NodeTypesMax = 64 // types in the node_types setting
 
-	BatchAnswersMax  = 16_384 // round-robin answers of one command
-	BatchKeysMax     = 4_096  // keys of one HrwTopics
-	BatchTurnsMax    = 4_096  // turns of one RoundRobin
-	LivenessMax      = 1_024  // changes of one ReportLiveness
-	RankMax          = 64     // entries of a ranking; explain gives all
+	BatchAnswersMax  = 16_384   // round-robin answers of one command
+	BatchKeysMax     = 4_096    // keys of one HrwTopics
+	BatchTurnsMax    = 4_096    // turns of one RoundRobin
+	WaitingMax       = 8_192    // round-robin requests that one replica holds unanswered
+	WaitingBytesMax  = 16 << 20 // of log, that their turns take
+	LivenessMax      = 1_024    // changes of one ReportLiveness
+	RankMax          = 64       // entries of a ranking; explain gives all
 	BodyMax          = 64 << 10
 	BatchBodyMax     = 1 << 20   // bodies of batches, forwards and layouts
 	EntryMax         = 256 << 10 // bytes of a log entry

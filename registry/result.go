@@ -24,6 +24,19 @@ type TurnResult struct {
 	Err    *Error // the pool is unknown, or a bound was passed
 }
 
+// moved reports whether the turn has moved its cursor.
+func (t *TurnResult) moved() bool { return len(t.Answers) > 0 && t.Answers[0].Node != "" }
+
+// Part gives what a RoundRobin of the turns from to to-1 alone would have been
+// answered, taken where those turns were.
+func (r Result) Part(from, to int) Result {
+	part := Result{Turns: r.Turns[from:to:to]}
+	for i := range part.Turns {
+		part.Changed = part.Changed || part.Turns[i].moved()
+	}
+	return part
+}
+
 // Answer is one node that hrw or rr chose, with its topic as users see it. For
 // a log topic's fallback Node is empty.
 type Answer struct {

@@ -23,7 +23,7 @@ import (
 // only the calls between them are made directly, through wires that can be
 // cut.
 type cluster struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	tune func(*replica.Options) // changes what options gives; nil changes nothing
 	raft *links                 // Raft's connections go through it; nil: they are direct
@@ -44,7 +44,7 @@ type running struct {
 	halted chan error
 }
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t testing.TB) *cluster {
 	c := &cluster{t: t, dir: t.TempDir(), at: map[string]*running{}, cut: map[string]bool{}, hung: map[string]bool{}}
 	t.Cleanup(func() {
 		for _, r := range c.running() {
@@ -56,7 +56,7 @@ func newCluster(t *testing.T) *cluster {
 
 // freePort gives an address that nobody else in this test takes: the API
 // addresses are names here, and nothing listens on them.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func (c *cluster) options(name registry.ReplicaName, api string, list []string) 
 	return opts, halted
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	fmt.Fprint(w.t.Output(), string(b))
@@ -136,7 +136,7 @@ func (c *cluster) running() []*running {
 	})
 }
 
-func addresses(t *testing.T, n int) []string {
+func addresses(t testing.TB, n int) []string {
 	var list []string
 	for range n {
 		list = append(list, freePort(t))

@@ -3,8 +3,8 @@
 // package that starts Raft.
 //
 // A write comes in at [Replica.Propose], is checked, goes to the leader's log
-// (from a follower through [Caller.Forward]) and comes back as the machine's
-// answer. A read comes in at [Replica.Read], waits until this replica's own
+// (from a follower through [Caller.Forward]; a round robin in a batch with
+// others) and comes back as the machine's answer. A read comes in at [Replica.Read], waits until this replica's own
 // machine has everything that was committed when it was asked, and sees the
 // state under the machine's lock. Gossip feeds the leader's reconciler, which
 // proposes what it finds like anybody else.
@@ -19,6 +19,40 @@
 // safe. The serving replica, the leader included, then waits until its machine
 // has that index. Reads that wait share one such round; one round is under way
 // at a time and the next gathers.
+//
+// # Writes
+//
+// A round-robin answer costs a commit, which is a sync of a majority's disks;
+// so commits are shared. The requests that arrive at a replica while batches
+// are on their way wait in one queue, whatever their pools and keys, and as
+// many as fit into one log entry become one RoundRobin, in order of arrival and
+// each with its turns together. A few batches are on their way at once. While a
+// slot is free nobody waits for company: a lone request is proposed when it
+// comes, and no timer gathers. Followers forward whole batches; the leader
+// commits them as they are, beside its own.
+//
+// What a batch came to is what each of its requests came to. If nothing was
+// done, they go back to where they were in the queue, each until its own
+// deadline, and the next try comes after a short pause; if it is not known,
+// each is told so and none is proposed again. Who gives up in the queue was not
+// proposed; who is in a batch hears what that comes to, or a moment after its
+// deadline that it is not known. A batch is given up
+// after four seconds whatever its deadlines, so that a leader that hangs
+// does not hold all slots after the others have elected a new one. The queue is
+// bounded, in requests and in bytes, and says so at once when it is full.
+//
+// What decides is a step function, the combiner: events with the time in them
+// come in, what to propose and whom to answer comes out, and a seed replays it
+// exactly. A mutex and one goroutine a batch carry it out.
+//
+// Lost: a commit for each request (Raft then syncs up to 64 entries at once, but
+// encodes, sends, applies and answers each by itself); a timer that gathers for
+// a moment (it makes the lone caller slower and the crowd no faster, which
+// gathers while others are on their way); one batch at a time (the next one's
+// requests are decoded and sent while the disk is busy with the one before);
+// combining forwarded batches once more at the leader (another queue and
+// another wait, to save few entries); a goroutine with channels for the queue
+// (its schedule could not be replayed).
 //
 // # Addresses
 //

@@ -4,3 +4,10 @@ import "github.com/hashicorp/raft"
 
 // Raft lets a test hurry an election.
 func (r *Replica) Raft() *raft.Raft { return r.raft.Load() }
+
+// Waiting tells a test how many round-robin requests are unanswered.
+func (r *Replica) Waiting() int {
+	r.writes.mu.Lock()
+	defer r.writes.mu.Unlock()
+	return len(r.writes.mu.waiting)
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // hurry makes a replica stand for election at once when it misses its leader.
-func hurry(t *testing.T, r *running) {
+func hurry(t testing.TB, r *running) {
 	t.Helper()
 	conf := r.Raft().ReloadableConfig()
 	conf.HeartbeatTimeout, conf.ElectionTimeout = 150*time.Millisecond, 150*time.Millisecond

@@ -54,7 +54,7 @@ func (c *cluster) joined(r *running, name registry.NodeName, boot registry.BootI
 }
 
 // die ends a life as kill -9 does: without a word.
-func (l *life) die(t *testing.T) {
+func (l *life) die(t testing.TB) {
 	t.Helper()
 	if err := l.Close(); err != nil {
 		t.Error(err)

@@ -15,17 +15,13 @@ const retryEvery = 20 * time.Millisecond
 
 // Propose commits a command, here or through the leader, and gives what it
 // answered and where it stands in the log. An error's code says what is known:
-// Unavailable and Deadline, that nothing was done; OutcomeUnknown, that it may
-// have been; every other one is the registry's own refusal.
+// Unavailable, Deadline and Overloaded, that nothing was done; OutcomeUnknown,
+// that it may have been; every other one is the registry's own refusal.
 func (r *Replica) Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error) {
 	if at, err := r.refused(ctx, cmd); err != nil {
 		return registry.Result{}, at, err
 	}
-	var out fsm.Outcome
-	err := r.untilLeader(ctx, func(ctx context.Context) (err error) {
-		out, err = r.proposeOnce(ctx, cmd)
-		return err
-	})
+	out, err := r.propose(ctx, cmd)
 	if err != nil {
 		return registry.Result{}, registry.Position{}, err
 	}
@@ -54,11 +50,27 @@ func (r *Replica) refused(ctx context.Context, cmd registry.Command) (at registr
 	return info.Position, refusal
 }
 
+// propose sends round-robin turns in a batch with those of others, and any
+// other command by itself.
+func (r *Replica) propose(ctx context.Context, cmd registry.Command) (out fsm.Outcome, err error) {
+	if rr, ok := cmd.(registry.RoundRobin); ok {
+		if err := r.inTime(ctx); err != nil {
+			return out, err
+		}
+		return r.writes.join(ctx, rr.Turns)
+	}
+	err = r.untilLeader(ctx, func(ctx context.Context) (err error) {
+		out, err = r.proposeOnce(ctx, cmd)
+		return err
+	})
+	return out, err
+}
+
 // untilLeader tries again while nothing was done for want of a leader, until
 // the deadline.
 func (r *Replica) untilLeader(ctx context.Context, try func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return registry.Errorf(registry.Deadline, "replica %s: the deadline had passed before the request was looked at: ask again with a longer one", r.opts.Name)
+	if err := r.inTime(ctx); err != nil {
+		return err
 	}
 	for {
 		err := try(ctx)
@@ -69,6 +81,14 @@ func (r *Replica) untilLeader(ctx context.Context, try func(context.Context) err
 			return err
 		}
 	}
+}
+
+// inTime refuses who is late already.
+func (r *Replica) inTime(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return registry.Errorf(registry.Deadline, "replica %s: the deadline had passed before the request was looked at: ask again with a longer one", r.opts.Name)
 }
 
 func (r *Replica) proposeOnce(ctx context.Context, cmd registry.Command) (fsm.Outcome, error) {

@@ -39,6 +39,7 @@ type Replica struct {
 	lead     leadership
 	confirms *rounds // the leader's: which index may be read
 	follows  *rounds // any replica's: what the leader's confirms say
+	writes   *writes
 
 	caughtUp atomic.Bool
 	stopping atomic.Bool
@@ -82,6 +83,7 @@ func Open(opts Options) (*Replica, error) {
 	r.machine = fsm.NewMachine(r.halt)
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
+	r.writes = newWrites(r.life.ctx, r.spawn, r.proposeOnce)
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -327,6 +329,7 @@ func (r *Replica) Close() error {
 	defer close(r.life.ended)
 	r.stopping.Store(true)
 	r.life.stop()
+	r.writes.close()
 	r.life.err = errors.Join(r.closeRaft(), r.closeGossip())
 	r.life.wg.Wait()
 	if r.store != nil {

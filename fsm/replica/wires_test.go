@@ -92,7 +92,7 @@ func (w wires) Forward(ctx context.Context, api string, command []byte) ([]byte,
 // links stand between the replicas' Rafts, one listener for each direction of
 // each pair, so that one replica can be cut off.
 type links struct {
-	t  *testing.T
+	t  testing.TB
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
@@ -107,7 +107,7 @@ type link struct {
 	conns map[net.Conn]struct{}
 }
 
-func newLinks(t *testing.T) *links {
+func newLinks(t testing.TB) *links {
 	l := &links{t: t, links: map[[2]string]*link{}, cut: map[string]bool{}}
 	t.Cleanup(l.close)
 	return l

@@ -1,0 +1,296 @@
+package replica
+
+import (
+	"container/list"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
+)
+
+const (
+	// flightsMax is how many batches are on their way at once. One would leave
+	// the disk idle while answers are handed out; each one more makes batches
+	// smaller and entries more. Of two, three and four, three was the fastest
+	// with 1,024 callers at three replicas, by little.
+	flightsMax = 3
+	// flightTime bounds how long one batch may take. It is not the longest
+	// deadline of its requests, because a batch that is lost in a hung leader
+	// keeps its slot, and after a fault heals writes must go on within 5 s.
+	flightTime = 4 * time.Second
+	// batchBytesMax leaves room for the head of a log entry and its CRC.
+	batchBytesMax = registry.EntryMax - 64
+	// turnOverhead is what a turn takes in an entry beside its texts, at most:
+	// its tag and length, those of three texts, and the count.
+	turnOverhead = 20
+)
+
+type (
+	// requestID numbers requests by their arrival: a smaller one came first.
+	requestID uint64
+	batchID   uint64
+)
+
+// combiner gathers round-robin requests into batches. It is a function of its
+// events: each is a method that is told the time, where it matters, and gives
+// what is to be done now. It has no goroutine, clock or channel, and one caller
+// at a time. Times are since any one moment.
+//
+// Every request that arrives is answered exactly once. A batch is what waited,
+// from the oldest on, as much as fits; whoever waits while a slot is free and
+// no leader was missing is in a batch at once.
+type combiner struct {
+	held   map[requestID]*request // those not answered yet
+	queue  list.List              // of *request, by id: held and in no batch
+	bytes  int                    // of all that is held
+	flying map[batchID]batch      // at most flightsMax
+	last   batchID
+
+	// refusal is what the last batch that ended heard when nothing was done
+	// for want of a leader; nil since one went through. Who waits in vain is
+	// told it.
+	refusal error
+	paused  bool // batches wait for resume, for that reason
+	closed  error
+}
+
+// request is some turns that belong together.
+type request struct {
+	id       requestID
+	turns    []registry.Turn
+	deadline time.Duration
+
+	answers, bytes int
+	place          *list.Element // nil while in a batch
+	left           bool          // it does not want to be in another batch
+}
+
+// batch is one RoundRobin: the turns of its requests, one behind the other.
+type batch struct {
+	id       batchID
+	turns    []registry.Turn
+	deadline time.Duration
+	requests []*request
+}
+
+// step is what one event asks for.
+type step struct {
+	propose []batch // each ends in finish
+	answer  []answer
+	pause   bool // call resume when retryEvery has passed
+}
+
+// answer is the one that a request gets.
+type answer struct {
+	id  requestID
+	out fsm.Outcome
+	err error
+}
+
+func newCombiner() combiner {
+	return combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch)}
+}
+
+// arrive takes a request; its id is larger than all before it, and its turns
+// have been checked and stay as they are until it is answered.
+func (c *combiner) arrive(now time.Duration, id requestID, turns []registry.Turn, deadline time.Duration) (s step) {
+	r := &request{id: id, turns: turns, deadline: deadline}
+	for i := range turns {
+		r.answers += answersOf(&turns[i])
+		r.bytes += bytesOf(&turns[i])
+	}
+	switch {
+	case c.closed != nil:
+		s.refuse(id, c.closed)
+	case len(c.held) >= registry.WaitingMax || c.bytes+r.bytes > registry.WaitingBytesMax:
+		s.refuse(id, registry.Errorf(registry.Overloaded, "round robin: %d requests of %d bytes wait at this replica, at most %d of %d may, and nothing was done: ask again later, or another replica",
+			len(c.held), c.bytes, registry.WaitingMax, registry.WaitingBytesMax))
+	default:
+		c.held[id], c.bytes = r, c.bytes+r.bytes
+		r.place = c.queue.PushBack(r)
+		c.fill(now, &s)
+	}
+	return s
+}
+
+// finish ends a batch: out is what it was answered, unless err says why not.
+func (c *combiner) finish(now time.Duration, id batchID, out fsm.Outcome, err error) (s step) {
+	b := c.flying[id]
+	delete(c.flying, id)
+	if err == nil && out.Err == nil && len(out.Result.Turns) != len(b.turns) {
+		err = registry.Errorf(registry.OutcomeUnknown, "round robin: the leader gave %d answers to %d turns, and what was done is not known: look before you ask again", len(out.Result.Turns), len(b.turns))
+	}
+	if nothingDone(err) {
+		c.takeBack(b, err, &s)
+	} else {
+		c.refusal = nil
+		c.tell(b, out, err, &s)
+	}
+	c.fill(now, &s)
+	return s
+}
+
+// nothingDone says that a batch may be proposed again. Other refusals would
+// come again.
+func nothingDone(err error) bool {
+	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrDeadline)
+}
+
+// takeBack puts a batch's requests where they were in the queue.
+func (c *combiner) takeBack(b batch, why error, s *step) {
+	c.refusal = why
+	if c.closed != nil {
+		c.tell(b, fsm.Outcome{}, why, s)
+		return
+	}
+	at := c.queue.Front()
+	for _, r := range b.requests {
+		if c.held[r.id] == nil {
+			continue // it did not wait for the end
+		}
+		if r.left {
+			c.settle(r, answer{id: r.id, err: why}, s)
+			continue
+		}
+		for at != nil && at.Value.(*request).id < r.id {
+			at = at.Next()
+		}
+		if at == nil {
+			r.place = c.queue.PushBack(r)
+		} else {
+			r.place = c.queue.InsertBefore(r, at)
+		}
+	}
+	s.pause = !c.paused
+	c.paused = true
+}
+
+// tell gives each request of a batch its own part of what the batch came to.
+func (c *combiner) tell(b batch, out fsm.Outcome, err error, s *step) {
+	from := 0
+	for _, r := range b.requests {
+		to := from + len(r.turns)
+		if c.held[r.id] != nil {
+			part := out
+			if err == nil && out.Err == nil {
+				part.Result = out.Result.Part(from, to)
+			}
+			c.settle(r, answer{id: r.id, out: part, err: err}, s)
+		}
+		from = to
+	}
+}
+
+// resume ends a pause.
+func (c *combiner) resume(now time.Duration) (s step) {
+	c.paused = false
+	c.fill(now, &s)
+	return s
+}
+
+// leave is told of a request whose time is over. In no batch, it is answered
+// that nothing was done; what its batch comes to will be its answer otherwise.
+func (c *combiner) leave(id requestID) (s step) {
+	switch r := c.held[id]; {
+	case r == nil: // it was answered meanwhile
+	case r.place == nil:
+		r.left = true
+	default:
+		c.settle(r, answer{id: id, err: c.late()}, &s)
+	}
+	return s
+}
+
+// giveUp is told of a request that has left and does not wait for its batch
+// any longer.
+func (c *combiner) giveUp(id requestID) (s step) {
+	if r := c.held[id]; r != nil {
+		c.settle(r, answer{id: id, err: registry.Errorf(registry.OutcomeUnknown, "round robin: the deadline passed while the request was being committed, and it may or may not have been done: look before you ask again")}, &s)
+	}
+	return s
+}
+
+// close ends the wait of all who are in no batch, and of all who come later.
+// Batches go on until their end is told.
+func (c *combiner) close(why error) (s step) {
+	c.closed = why
+	for c.queue.Len() > 0 {
+		r := c.queue.Front().Value.(*request)
+		c.settle(r, answer{id: r.id, err: why}, &s)
+	}
+	return s
+}
+
+// fill proposes for as long as there is somebody and a slot.
+func (c *combiner) fill(now time.Duration, s *step) {
+	for c.closed == nil && !c.paused && len(c.flying) < flightsMax {
+		b := c.gather(now, s)
+		if len(b.requests) == 0 {
+			return
+		}
+		c.last++
+		b.id = c.last
+		c.flying[b.id] = b
+		s.propose = append(s.propose, b)
+	}
+}
+
+// gather takes the oldest off the queue, as many as fit into one entry. A
+// request that alone is too long goes alone: the encoding refuses it.
+func (c *combiner) gather(now time.Duration, s *step) (b batch) {
+	answers, bytes := 0, 0
+	for c.queue.Len() > 0 {
+		r := c.queue.Front().Value.(*request)
+		if r.deadline <= now {
+			c.settle(r, answer{id: r.id, err: c.late()}, s)
+			continue
+		}
+		answers, bytes = answers+r.answers, bytes+r.bytes
+		full := len(b.turns)+len(r.turns) > registry.BatchTurnsMax || answers > registry.BatchAnswersMax || bytes > batchBytesMax
+		if full && len(b.requests) > 0 {
+			break
+		}
+		c.queue.Remove(r.place)
+		r.place = nil
+		b.turns = append(b.turns, r.turns...)
+		b.requests = append(b.requests, r)
+		b.deadline = min(max(b.deadline, r.deadline), now+flightTime)
+	}
+	b.turns = slices.Clip(b.turns)
+	return b
+}
+
+// late is for a request that was in no batch when its time was over.
+func (c *combiner) late() error {
+	if c.refusal != nil {
+		return c.refusal
+	}
+	return registry.Errorf(registry.Deadline, "round robin: the deadline passed before the request was proposed, and nothing was done: ask again with a longer one")
+}
+
+// settle answers a request and forgets it.
+func (c *combiner) settle(r *request, a answer, s *step) {
+	delete(c.held, r.id)
+	c.bytes -= r.bytes
+	if r.place != nil {
+		c.queue.Remove(r.place)
+		r.place = nil
+	}
+	s.answer = append(s.answer, a)
+}
+
+func (s *step) refuse(id requestID, err error) { s.answer = append(s.answer, answer{id: id, err: err}) }
+
+func answersOf(t *registry.Turn) int {
+	if t.LogID != "" {
+		return 1
+	}
+	return t.Count
+}
+
+// bytesOf is no less than what a turn takes in a log entry.
+func bytesOf(t *registry.Turn) int {
+	return len(t.Pool) + len(t.Key) + len(t.LogID) + turnOverhead
+}

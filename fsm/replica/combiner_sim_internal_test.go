@@ -1,0 +1,347 @@
+package replica
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
+)
+
+// happening is one thing that may happen to a combiner: a number that says
+// what, and others that say to whom. Any numbers make sense.
+type happening struct{ kind, which, size, wait int }
+
+// watched drives a combiner and holds all that it asks for against a model: the
+// list of requests in order of arrival.
+type watched struct {
+	t          fataler
+	c          combiner
+	now        time.Duration
+	asked      map[requestID]*asked
+	waiting    []*asked // held and in no batch, oldest first
+	flying     map[batchID]batch
+	paused     bool
+	closed     bool
+	refusal    error // what the last batch that ended heard, if nothing was done
+	leaving    requestID
+	transcript strings.Builder
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// asked is what the model knows of one request.
+type asked struct {
+	id       requestID
+	turns    []registry.Turn
+	deadline time.Duration
+	flown    int    // batches that it was in
+	mayBe    string // "done" or "unknown" when it must not fly again
+	answers  int
+	left     bool
+	gaveUp   bool
+}
+
+func newWatched(t fataler) *watched {
+	return &watched{t: t, c: newCombiner(), asked: map[requestID]*asked{}, flying: map[batchID]batch{}}
+}
+
+// run lets things happen and ends all that is left; it gives what was asked
+// for, word for word.
+func (w *watched) run(script []happening) string {
+	for _, h := range script {
+		w.now += time.Duration(h.wait) * time.Millisecond
+		w.happen(h)
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.flying)) {
+		w.land(id, id%3 != 0, nil)
+	}
+	w.took(w.c.close(registry.ErrUnavailable), func() { w.closed = true })
+	for len(w.flying) > 0 {
+		w.land(slices.Min(slices.Collect(maps.Keys(w.flying))), false, registry.ErrOutcomeUnknown)
+	}
+	for _, a := range w.asked {
+		if a.answers != 1 {
+			w.t.Fatalf("request %d was answered %d times", a.id, a.answers)
+		}
+	}
+	if len(w.c.held) != 0 || w.c.bytes != 0 || w.c.queue.Len() != 0 {
+		w.t.Fatalf("the combiner still holds %d requests, %d bytes, %d in its queue", len(w.c.held), w.c.bytes, w.c.queue.Len())
+	}
+	return w.transcript.String()
+}
+
+func (w *watched) happen(h happening) {
+	flying := slices.Sorted(maps.Keys(w.flying))
+	switch {
+	case h.kind < 5:
+		w.arrives(h)
+	case h.kind < 8 && len(flying) > 0:
+		errs := []error{nil, nil, nil, registry.ErrUnavailable, registry.ErrDeadline, registry.ErrOutcomeUnknown, registry.ErrLimit}
+		w.land(flying[h.which%len(flying)], h.size%11 != 0, errs[h.size%len(errs)])
+	case h.kind == 8 && w.paused:
+		w.took(w.c.resume(w.now), func() { w.paused = false })
+	case h.kind == 9 && len(w.asked) > 0:
+		w.leaves(requestID(1+h.which%len(w.asked)), h.size%3 == 0)
+	}
+}
+
+// arrives makes a request of h.size: mostly one turn, now and then many turns,
+// answers or bytes.
+func (w *watched) arrives(h happening) {
+	a := &asked{id: requestID(len(w.asked) + 1), deadline: w.now + time.Duration(h.which%2000-100)*time.Millisecond}
+	turns, count, key := 1, 1+h.size%3, ""
+	switch h.size % 8 {
+	case 0:
+		turns, count = 1+h.size%registry.BatchTurnsMax, 1
+	case 1:
+		turns, count = 1, 1+h.size%registry.BatchAnswersMax
+	case 2:
+		turns, key = 1+h.size%900, strings.Repeat("k", registry.RRKeyMax-20)
+	}
+	for i := range turns {
+		a.turns = append(a.turns, registry.Turn{Pool: "p", Key: fmt.Sprintf("%d/%d/%s", a.id, i, key), Count: count})
+	}
+	if h.size%16 == 15 {
+		a.turns = []registry.Turn{{LogID: fmt.Sprint(a.id)}}
+	}
+	w.asked[a.id] = a
+	w.waiting = append(w.waiting, a)
+	w.took(w.c.arrive(w.now, a.id, a.turns, a.deadline), func() {})
+}
+
+// land ends a batch: with an error, with the answers of its turns, or with one
+// answer too few.
+func (w *watched) land(id batchID, whole bool, err error) {
+	b := w.flying[id]
+	out := fsm.Outcome{At: registry.Position{Index: registry.Index(id)}}
+	for _, t := range b.turns {
+		out.Result.Turns = append(out.Result.Turns, registry.TurnResult{Answers: []registry.Answer{{Topic: t.Key + t.LogID}}})
+	}
+	if !whole {
+		out.Result.Turns = out.Result.Turns[1:]
+	}
+	refused := nothingDone(err)
+	w.took(w.c.finish(w.now, id, out, err), func() {
+		delete(w.flying, id)
+		w.refusal = nil
+		if refused {
+			w.refusal = err
+		}
+		w.paused = w.paused || refused && !w.closed
+		for _, r := range b.requests {
+			if a := w.asked[r.id]; a.answers > 0 {
+				continue
+			} else if refused && a.left && !w.closed {
+				a.mayBe = "refused"
+			} else if refused {
+				w.waiting = append(w.waiting, a)
+			} else {
+				a.mayBe = "done"
+				if err != nil || !whole {
+					a.mayBe = "unknown"
+				}
+			}
+		}
+		slices.SortFunc(w.waiting, func(a, b *asked) int { return int(a.id) - int(b.id) })
+	})
+}
+
+// leaves lets a request leave, and perhaps give up at once: who is in no batch
+// is answered then, who is in one when it gives up.
+func (w *watched) leaves(id requestID, gives bool) {
+	a := w.asked[id]
+	was, queued := a.answers, slices.Contains(w.waiting, a)
+	w.leaving, a.left = id, true
+	s := w.c.leave(id)
+	if len(s.answer) != 0 != queued {
+		w.t.Fatalf("request %d left, in the queue: %v, and got %d answers", id, queued, len(s.answer))
+	}
+	w.took(s, func() {})
+	w.leaving = 0
+	if !gives {
+		return
+	}
+	a.gaveUp = was == 0
+	w.took(w.c.giveUp(id), func() {})
+	if a.answers != 1 {
+		w.t.Fatalf("request %d gave up and has %d answers", id, a.answers)
+	}
+}
+
+// took checks one step against the model, which is moved first.
+func (w *watched) took(s step, move func()) {
+	move()
+	for _, a := range s.answer {
+		w.answered(a)
+	}
+	for _, b := range s.propose {
+		w.proposed(b)
+	}
+	if s.pause && !w.paused {
+		w.t.Fatalf("a pause was asked for, and no batch was refused")
+	}
+	if len(w.flying) > flightsMax {
+		w.t.Fatalf("%d batches fly", len(w.flying))
+	}
+	if !w.closed && !w.paused && len(w.waiting) > 0 && len(w.flying) < flightsMax {
+		w.t.Fatalf("request %d waits though %d of %d slots are free", w.waiting[0].id, flightsMax-len(w.flying), flightsMax)
+	}
+}
+
+// answered holds an answer against what happened to the request.
+func (w *watched) answered(got answer) {
+	a := w.asked[got.id]
+	code := "done"
+	if got.err != nil {
+		code = registry.CodeOf(got.err).String()
+	}
+	fmt.Fprintf(&w.transcript, "%d: %s\n", a.id, code)
+	if a.answers++; a.answers > 1 {
+		w.t.Fatalf("request %d was answered again", a.id)
+	}
+	inBatch := !slices.Contains(w.waiting, a)
+	w.waiting = slices.DeleteFunc(w.waiting, func(o *asked) bool { return o == a })
+	switch {
+	case got.err == nil:
+		w.itsOwn(a, got.out)
+	case a.mayBe == "refused":
+		if w.refusal == nil || registry.CodeOf(got.err) != registry.CodeOf(w.refusal) {
+			w.t.Fatalf("request %d, which left, heard %s from its batch, want %v", a.id, code, w.refusal)
+		}
+	case a.mayBe == "done":
+		w.t.Fatalf("request %d was done and heard %s", a.id, code)
+	case inBatch && a.mayBe == "" && !a.gaveUp:
+		w.t.Fatalf("request %d heard %s before its batch ended", a.id, code)
+	case inBatch && code != registry.OutcomeUnknown.String() && code != registry.Limit.String():
+		w.t.Fatalf("request %d was in a batch and heard %s", a.id, code)
+	case !inBatch && !w.closed:
+		w.inVain(a, got.err)
+	}
+}
+
+// inVain: who is told that nothing was done has left, or its time is over, and
+// it hears the leader's refusal, if that is what it waited for.
+func (w *watched) inVain(a *asked, err error) {
+	want := error(registry.ErrDeadline)
+	if w.refusal != nil {
+		want = w.refusal
+	}
+	if err == nil || registry.CodeOf(err) != registry.CodeOf(want) || a.deadline > w.now && a.id != w.leaving {
+		w.t.Fatalf("request %d, whose deadline is %s, heard %v at %s, want %v", a.id, a.deadline, err, w.now, want)
+	}
+}
+
+// itsOwn: the answers are those of the request's own turns, in order.
+func (w *watched) itsOwn(a *asked, out fsm.Outcome) {
+	if a.mayBe != "done" || len(out.Result.Turns) != len(a.turns) {
+		w.t.Fatalf("request %d of %d turns, which is %q, got %d answers", a.id, len(a.turns), a.mayBe, len(out.Result.Turns))
+	}
+	for i, t := range a.turns {
+		if got := out.Result.Turns[i].Answers[0].Topic; got != t.Key+t.LogID {
+			w.t.Fatalf("turn %d of request %d got the answer of %q", i, a.id, got)
+		}
+	}
+}
+
+// proposed: a batch is the oldest of those who wait, as many as fit, whole.
+func (w *watched) proposed(b batch) {
+	var turns []registry.Turn
+	answers, latest := 0, time.Duration(0)
+	for i, r := range b.requests {
+		if i >= len(w.waiting) || w.waiting[i].id != r.id {
+			w.t.Fatalf("batch %d has request %d at %d, which is not whose turn it is", b.id, r.id, i)
+		}
+		a := w.waiting[i]
+		if a.deadline <= w.now || a.mayBe != "" || a.answers != 0 {
+			w.t.Fatalf("request %d was proposed at %s: its deadline is %s, it is %q and was answered %d times", a.id, w.now, a.deadline, a.mayBe, a.answers)
+		}
+		a.flown++
+		latest = max(latest, a.deadline)
+		turns = append(turns, a.turns...)
+	}
+	fmt.Fprintf(&w.transcript, "batch %d of %d from %d\n", b.id, len(b.requests), b.requests[0].id)
+	if !slices.Equal(turns, b.turns) {
+		w.t.Fatalf("batch %d is not its requests' turns in order", b.id)
+	}
+	if b.deadline != min(latest, w.now+flightTime) {
+		w.t.Fatalf("batch %d ends at %s", b.id, b.deadline)
+	}
+	for i := range turns {
+		answers += answersOf(&turns[i])
+	}
+	entry := w.encoded(turns)
+	if len(b.requests) > 1 && (len(turns) > registry.BatchTurnsMax || answers > registry.BatchAnswersMax || entry > registry.EntryMax) {
+		w.t.Fatalf("batch %d has %d turns, %d answers, %d bytes", b.id, len(turns), answers, entry)
+	}
+	w.waiting = w.waiting[len(b.requests):]
+	if len(w.waiting) > 0 && w.waiting[0].deadline > w.now {
+		w.isFull(b, w.waiting[0].turns, answers, entry)
+	}
+	w.flying[b.id] = b
+}
+
+// isFull: whoever was left waiting would not have fitted.
+func (w *watched) isFull(b batch, next []registry.Turn, answers, entry int) {
+	for i := range next {
+		answers += answersOf(&next[i])
+	}
+	all := len(b.turns) + len(next)
+	if all <= registry.BatchTurnsMax && answers <= registry.BatchAnswersMax && entry+w.encoded(next) < batchBytesMax-all*turnOverhead {
+		w.t.Fatalf("batch %d of %d turns and %d bytes left out a request of %d turns", b.id, len(b.turns), entry, len(next))
+	}
+}
+
+// encoded is the length of the longest entry of these turns; too long is any
+// number past the bound.
+func (w *watched) encoded(turns []registry.Turn) int {
+	const latest = 1<<63 - 1
+	b, err := fsm.EncodeEntry(fsm.Entry{Clock: latest, Wall: latest, Command: registry.RoundRobin{Turns: turns}})
+	if err != nil {
+		return registry.EntryMax + 1
+	}
+	return len(b)
+}
+
+func scriptOf(seed uint64, length int) (script []happening) {
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range length {
+		h := happening{kind: r.IntN(10), which: r.IntN(1 << 20), size: r.IntN(1 << 20)}
+		if r.IntN(4) == 0 {
+			h.wait = r.IntN(700)
+		}
+		script = append(script, h)
+	}
+	return script
+}
+
+// TestTheCombinerReplaysFromASeed: equal events, equal steps, to the word.
+func TestTheCombinerReplaysFromASeed(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for seed := range uint64(60) {
+		script := scriptOf(seed, 80)
+		first, second := newWatched(t).run(script), newWatched(t).run(script)
+		if first != second {
+			t.Fatalf("seed %d went two ways:\n%s\nand\n%s", seed, first, second)
+		}
+		seen[first] = true
+	}
+	if len(seen) != 60 {
+		t.Errorf("60 seeds gave %d stories", len(seen))
+	}
+	all := strings.Join(slices.Collect(maps.Keys(seen)), "")
+	for _, what := range []string{": done", ": deadline", ": unavailable", ": outcome_unknown", ": limit", " of 1 from", " of 9 from"} {
+		if !strings.Contains(all, what) {
+			t.Errorf("in none of the stories there is %q: they show too little", what)
+		}
+	}
+}
