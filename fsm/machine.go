@@ -83,6 +83,9 @@ func (m *Machine) applyLocked(l *raft.Log, e Entry) any {
 	}
 	stamp := registry.Stamp{Index: m.mu.at.Index, Term: m.mu.at.Term, Clock: e.Clock, Wall: e.Wall}
 	result, err := m.mu.state.Apply(stamp, e.Command)
+	if _, asked := e.Command.(registry.RebalancePools); !asked {
+		result.Moves = nil // nobody reads them, and a node that joins may move megabytes
+	}
 	return &Outcome{Result: result, Err: codedError(err), At: m.mu.at}
 }
 

@@ -198,3 +198,27 @@ func TestWaitEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestMovesAreToldToWhoAsked: what a command moved in the largest state is
+// megabytes; only who asked for a rebalance is told, or a follower could not
+// read the answer to a node's joining.
+func TestMovesAreToldToWhoAsked(t *testing.T) {
+	m := fsm.NewMachine(func(err error) { t.Error(err) })
+	outcome := func(index uint64, cmd registry.Command) *fsm.Outcome {
+		t.Helper()
+		b, err := fsm.EncodeEntry(fsm.Entry{Command: cmd})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Apply(&raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: b}).(*fsm.Outcome)
+	}
+	if o := outcome(1, registry.AddNode{Name: "worker-2", Type: registry.Worker}); !o.Result.Changed || o.Result.Moves != nil {
+		t.Errorf("a node that was added is told of moves: %+v", o.Result)
+	}
+	one := uint32(1)
+	outcome(2, registry.RegisterPool{Spec: registry.Spec{Name: "one", NodeType: registry.Worker, MaxNodes: &one}})
+	outcome(3, registry.AddNode{Name: "worker-1", Type: registry.Worker})
+	if o := outcome(4, registry.RebalancePools{}); len(o.Result.Moves) == 0 {
+		t.Errorf("a rebalance that moved says nothing: %+v", o.Result)
+	}
+}
