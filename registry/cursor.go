@@ -156,13 +156,17 @@ func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
 	return Result{Changed: true}, nil
 }
 
-func (s *State) roundRobin(cmd RoundRobin) Result {
+func (s *State) roundRobin(at Stamp, cmd RoundRobin) Result {
 	res := Result{Turns: make([]TurnResult, len(cmd.Turns))}
 	for i, t := range cmd.Turns {
-		res.Turns[i] = s.turn(t)
-		if len(res.Turns[i].Answers) > 0 && res.Turns[i].Answers[0].Node != "" {
-			res.Changed = true
+		changed := false
+		if t.Request == (RequestID{}) {
+			res.Turns[i] = s.turn(t)
+			changed = len(res.Turns[i].Answers) > 0 && res.Turns[i].Answers[0].Node != ""
+		} else {
+			res.Turns[i], changed = s.turnOnce(Position{Index: at.Index, Term: at.Term}, t)
 		}
+		res.Changed = res.Changed || changed
 	}
 	return res
 }

@@ -21,7 +21,10 @@ type TurnResult struct {
 	Epoch   Epoch
 	// Reason says why there are no answers.
 	Reason EmptyReason
-	Err    *Error // the pool is unknown, or a bound was passed
+	Err    *Error // the pool or session is unknown, or a bound was passed
+	// Taken is where the turn was taken when it is known already: this is then
+	// what was answered there. Zero for a turn that was taken here and now.
+	Taken Position
 }
 
 // Answer is one node that hrw or rr chose, with its topic as users see it. For
