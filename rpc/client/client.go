@@ -27,6 +27,8 @@ type Client struct {
 	// seen is the largest Index of any answer.
 	seen atomic.Uint64
 
+	sessions sessions
+
 	// life ends with Close, and every call with it.
 	life  context.Context
 	end   context.CancelFunc
@@ -128,18 +130,21 @@ func (c *Client) note(i registry.Index) {
 	}
 }
 
-// do makes one call of at most Options.Timeout: it lets try ask one server
-// after the other, as decide says. The error is nil when try's last one was.
-func (c *Client) do(parent context.Context, m method, try attempt) error {
+// deadline is that of a call that starts now.
+func (c *Client) deadline() time.Time { return time.Now().Add(c.options.Timeout) }
+
+// do makes one call: it lets try ask one server after the other, as decide
+// says, until the deadline. The error is nil when try's last one was.
+func (c *Client) do(parent context.Context, deadline time.Time, m method, try attempt) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
 	defer c.calls.Done()
 	start := time.Now()
-	ctx, cancel := context.WithDeadline(parent, start.Add(c.options.Timeout))
+	ctx, cancel := context.WithDeadline(parent, deadline)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	deadline, _ := ctx.Deadline()
+	deadline, _ = ctx.Deadline()
 	run := &call{
 		client: c, method: m, try: try, at: int(c.at.Load()),
 		start: start, deadline: deadline, total: deadline.Sub(start),
