@@ -25,6 +25,10 @@ const (
 	numDrainNode      = 14
 	numForgetNode     = 15
 	numReportLiveness = 16
+	numOpenSession    = 17
+	// numRequests is a RoundRobin with a request in it; 7 is one with none, as
+	// it was before there were sessions.
+	numRequests = 18
 )
 
 // encodeCommand gives a command's number and body.
@@ -43,7 +47,7 @@ func encodeCommand(cmd registry.Command) (number uint64, body []byte, err error)
 	case registry.RebalancePools:
 		return numRebalancePools, encode(&c, rebalancePools), nil
 	case registry.RoundRobin:
-		return numRoundRobin, encode(&c, roundRobin), nil
+		return encodeTurns(c)
 	case registry.SetCursor:
 		return numSetCursor, encode(&c, setCursor), nil
 	case registry.DeleteCursor:
@@ -62,6 +66,8 @@ func encodeCommand(cmd registry.Command) (number uint64, body []byte, err error)
 		return numForgetNode, encode(&c, forgetNode), nil
 	case registry.ReportLiveness:
 		return numReportLiveness, encode(&c, reportLiveness), nil
+	case registry.OpenSession:
+		return numOpenSession, encode(&c, openSession), nil
 	}
 	return 0, nil, fmt.Errorf("command %T has no number in the log", cmd)
 }
@@ -101,6 +107,10 @@ func decodeCommand(number uint64, body []byte) (registry.Command, error) {
 		return decoded(body, forgetNode)
 	case numReportLiveness:
 		return decoded(body, reportLiveness)
+	case numOpenSession:
+		return decoded(body, openSession)
+	case numRequests:
+		return decoded(body, requests)
 	}
 	return nil, fmt.Errorf("command number %d is unknown: written by a newer release", number)
 }
@@ -153,6 +163,16 @@ func unregisterPool(w *walk, c *registry.UnregisterPool) {
 
 func rebalancePools(w *walk, c *registry.RebalancePools) { text(w, 1, &c.By) }
 
+// encodeTurns gives turns without requests the number that they always had.
+func encodeTurns(c registry.RoundRobin) (number uint64, body []byte, err error) {
+	for i := range c.Turns {
+		if c.Turns[i].Request != (registry.RequestID{}) {
+			return numRequests, encode(&c, requests), nil
+		}
+	}
+	return numRoundRobin, encode(&c, roundRobin), nil
+}
+
 func roundRobin(w *walk, c *registry.RoundRobin) { list(w, 1, &c.Turns, turn) }
 
 func turn(w *walk, t *registry.Turn) {
@@ -161,6 +181,17 @@ func turn(w *walk, t *registry.Turn) {
 	number(w, 3, &t.Count)
 	text(w, 4, &t.LogID)
 }
+
+func requests(w *walk, c *registry.RoundRobin) { list(w, 1, &c.Turns, request) }
+
+func request(w *walk, t *registry.Turn) {
+	turn(w, t)
+	text(w, 5, &t.Request.Session)
+	number(w, 6, &t.Request.Serial)
+	number(w, 7, &t.Request.FirstUnacked)
+}
+
+func openSession(w *walk, c *registry.OpenSession) { text(w, 1, &c.ID) }
 
 func setCursor(w *walk, c *registry.SetCursor) {
 	text(w, 1, &c.Pool)

@@ -137,7 +137,8 @@ func TestUnknownEntries(t *testing.T) {
 		{"version 2", "version", with([]byte{2}, head[1:], body)},
 		{"nothing but a CRC", "version", nil},
 		{"command 0", "command number 0 is unknown", with(number(0), body, nil)},
-		{"command 17", "command number 17 is unknown", with(number(17), body, nil)},
+		{"command 19", "command number 19 is unknown", with(number(19), body, nil)},
+		{"a request where there was none", "field 1: 1 unknown fields", with(number(7), nil, field(1, protowire.BytesType, 2, 0x30, 1))},
 		{"a huge command", "is unknown", with(number(1<<63), body, nil)},
 		{"a cut head", "head", []byte{1, 14, 0}},
 		{"an endless number", "head", append([]byte{1}, bytes.Repeat([]byte{0xff}, 11)...)},
@@ -172,6 +173,7 @@ func section(kind byte, body []byte) []byte {
 func TestUnknownSnapshots(t *testing.T) {
 	const magic = "ROTASNP1"
 	meta, node, end := section(1, []byte{0x2a, 0}), section(3, nil), section(5, nil)
+	session, answer := section(6, nil), section(7, []byte{0x12, 0})
 	huge := binary.LittleEndian.AppendUint32([]byte{1}, 64<<20+1)
 	for _, c := range []struct {
 		what, want string
@@ -185,7 +187,12 @@ func TestUnknownSnapshots(t *testing.T) {
 		{"a node before meta", "section of kind 3 after one of kind 0", [][]byte{[]byte(magic), node, meta, end}},
 		{"a node behind a pool", "section of kind 3 after one of kind 4", [][]byte{[]byte(magic), meta, section(4, []byte{0x0a, 0}), node, end}},
 		{"kind 0", "section of kind 0", [][]byte{[]byte(magic), section(0, nil)}},
-		{"kind 6", "section of kind 6", [][]byte{[]byte(magic), meta, section(6, nil), end}},
+		{"kind 8", "section of kind 8", [][]byte{[]byte(magic), meta, section(8, nil), end}},
+		{"sessions", "", [][]byte{[]byte(magic), meta, session, answer, answer, session, session, answer, end}},
+		{"an answer of no session", "section of kind 7 after one of kind 3", [][]byte{[]byte(magic), meta, node, answer, end}},
+		{"a node behind a session", "section of kind 3 after one of kind 6", [][]byte{[]byte(magic), meta, session, node, end}},
+		{"a node behind an answer", "section of kind 3 after one of kind 7", [][]byte{[]byte(magic), meta, session, answer, node, end}},
+		{"meta behind a session", "section of kind 1 after one of kind 6", [][]byte{[]byte(magic), meta, session, meta, end}},
 		{"no end", "cut off", [][]byte{[]byte(magic), meta, node}},
 		{"an end with a body", "not empty", [][]byte{[]byte(magic), meta, section(5, []byte{8, 1})}},
 		{"bytes behind the end", "follow its end", [][]byte{[]byte(magic), meta, end, end}},

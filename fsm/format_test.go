@@ -157,20 +157,31 @@ func TestEntryMax(t *testing.T) {
 	}
 }
 
-// goldens are what the bytes in testdata/format.txt were made of.
+// goldens are what the bytes in testdata/format.txt were made of. A type that
+// has gained fields has two lines: one without them, and one, with a + behind
+// its name, with them.
 func goldens(t *testing.T) map[string][]byte {
+	is := goldensOf(t, first)
+	for name, b := range goldensOf(t, func() *steady { return &steady{} }) {
+		if !bytes.Equal(is[name], b) {
+			is[name+"+"] = b
+		}
+	}
+	return is
+}
+
+func goldensOf(t *testing.T, filler func() *steady) map[string][]byte {
 	is := make(map[string][]byte)
 	for _, like := range commands() {
-		f := &steady{}
-		b, err := fsm.EncodeEntry(fsm.Entry{Clock: 1000, Wall: 2000, Command: filledCommand(f, like)})
+		b, err := fsm.EncodeEntry(fsm.Entry{Clock: 1000, Wall: 2000, Command: filledCommand(filler(), like)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		is[strings.TrimPrefix(fmt.Sprintf("%T", like), "registry.")] = b
 	}
-	is["outcome"] = fsm.EncodeOutcome(filled[fsm.Outcome](&steady{}))
+	is["outcome"] = fsm.EncodeOutcome(filled[fsm.Outcome](filler()))
 	var b bytes.Buffer
-	if err := fsm.WriteSnapshot(&b, filled[registry.Snapshot](&steady{}), filled[registry.Position](&steady{})); err != nil {
+	if err := fsm.WriteSnapshot(&b, filled[registry.Snapshot](filler()), filled[registry.Position](filler())); err != nil {
 		t.Fatal(err)
 	}
 	is["snapshot"] = b.Bytes()
@@ -195,5 +206,33 @@ func TestFormatIsStable(t *testing.T) {
 	}
 	for name, b := range is {
 		t.Errorf("testdata/format.txt lacks this line:\n%s %x", name, b)
+	}
+}
+
+// TestOldFormatsAreRead: an entry, an outcome and a snapshot of before there
+// were sessions mean what they meant.
+func TestOldFormatsAreRead(t *testing.T) {
+	text, err := os.ReadFile("testdata/format.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := make(map[string][]byte)
+	for line := range strings.Lines(string(text)) {
+		name, digits, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if was[name], err = hex.DecodeString(digits); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd, err := fsm.DecodeCommand(was["RoundRobin"])
+	if diff := cmp.Diff(filledCommand(first(), registry.RoundRobin{}), cmd); err != nil || diff != "" {
+		t.Errorf("RoundRobin: %v (-was +is):\n%s", err, diff)
+	}
+	out, err := fsm.DecodeOutcome(was["outcome"])
+	if diff := cmp.Diff(filled[fsm.Outcome](first()), out); err != nil || diff != "" {
+		t.Errorf("outcome: %v (-was +is):\n%s", err, diff)
+	}
+	snap, _, err := fsm.ReadSnapshot(bytes.NewReader(was["snapshot"]))
+	if diff := cmp.Diff(filled[registry.Snapshot](first()), snap); err != nil || diff != "" {
+		t.Errorf("snapshot: %v (-was +is):\n%s", err, diff)
 	}
 }

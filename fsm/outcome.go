@@ -43,6 +43,8 @@ func turnResult(w *walk, t *registry.TurnResult) {
 	number(w, 2, &t.Reason)
 	present(w, 3, &t.Err, fault)
 	list(w, 4, &t.Answers, answer)
+	number(w, 5, &t.Taken.Index)
+	number(w, 6, &t.Taken.Term)
 }
 
 func answer(w *walk, a *registry.Answer) {

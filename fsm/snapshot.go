@@ -18,8 +18,10 @@ import (
 //	bytes   body
 //	uint32  CRC32C of all of the above, little-endian
 //
-// in the order meta, replicas, nodes, pools, end; one section a record, sorted
-// as registry.Snapshot is. Snapshot → restore → snapshot is the same bytes.
+// in the order meta, replicas, nodes, pools, sessions, end; one section a
+// record, sorted as registry.Snapshot is. A session is followed by the answers
+// that it keeps, each a section of its own, for all of them could be too long
+// for one. Snapshot → restore → snapshot is the same bytes.
 const snapshotMagic = "ROTASNP1"
 
 // The kinds of sections: append only.
@@ -29,6 +31,8 @@ const (
 	sectionNode    = 3
 	sectionPool    = 4
 	sectionEnd     = 5
+	sectionSession = 6
+	sectionStored  = 7 // an answer of the session before it
 )
 
 // sectionMax bounds what a broken length can make a reader allocate: a pool
@@ -75,6 +79,12 @@ func WriteSnapshot(to io.Writer, s registry.Snapshot, at registry.Position) erro
 	for i := range s.Pools {
 		w.section(sectionPool, encode(&s.Pools[i], pool))
 	}
+	for i := range s.Sessions {
+		w.section(sectionSession, encode(&s.Sessions[i], session))
+		for j := range s.Sessions[i].Stored {
+			w.section(sectionStored, encode(&s.Sessions[i].Stored[j], stored))
+		}
+	}
 	w.section(sectionEnd, nil)
 	if w.err != nil {
 		return w.err
@@ -114,7 +124,7 @@ func ReadSnapshot(from io.Reader) (s registry.Snapshot, at registry.Position, er
 		if err != nil {
 			return s, at, fmt.Errorf("snapshot: %w", err)
 		}
-		if kind < last || kind == last && kind == sectionMeta || last == 0 && kind != sectionMeta {
+		if !follows(kind, last) {
 			return s, at, fmt.Errorf("snapshot: section of kind %d after one of kind %d", kind, last)
 		}
 		if err := addSection(&s, &at, kind, body); err != nil {
@@ -126,6 +136,20 @@ func ReadSnapshot(from io.Reader) (s registry.Snapshot, at registry.Position, er
 		return s, at, errors.New("snapshot: bytes follow its end")
 	}
 	return s, at, nil
+}
+
+// follows reports whether a section of a kind may stand behind one of the kind
+// last, which is 0 before the first.
+func follows(kind, last byte) bool {
+	switch {
+	case last == 0 || kind == sectionMeta:
+		return last == 0 && kind == sectionMeta
+	case kind == sectionStored:
+		return last == sectionSession || last == sectionStored
+	case last == sectionSession || last == sectionStored:
+		return kind == sectionSession || kind == sectionEnd
+	}
+	return kind >= last
 }
 
 func readSection(r io.Reader) (kind byte, body []byte, err error) {
@@ -165,6 +189,10 @@ func addSection(s *registry.Snapshot, at *registry.Position, kind byte, body []b
 		return addRecord(&s.Nodes, body, node)
 	case sectionPool:
 		return addRecord(&s.Pools, body, pool)
+	case sectionSession:
+		return addRecord(&s.Sessions, body, session)
+	case sectionStored:
+		return addRecord(&s.Sessions[len(s.Sessions)-1].Stored, body, stored)
 	case sectionEnd:
 		if len(body) > 0 {
 			return errors.New("it is not empty")
@@ -238,4 +266,15 @@ func cursor(w *walk, c *registry.CursorSnapshot) {
 	text(w, 1, &c.Key)
 	number(w, 2, &c.Next)
 	number(w, 3, &c.Used)
+}
+
+func session(w *walk, s *registry.SessionSnapshot) {
+	text(w, 1, &s.ID)
+	number(w, 2, &s.Used)
+	number(w, 3, &s.FirstUnacked)
+}
+
+func stored(w *walk, t *registry.StoredTurn) {
+	number(w, 1, &t.Serial)
+	message(w, 2, &t.Result, turnResult)
 }

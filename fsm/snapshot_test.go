@@ -38,7 +38,8 @@ func TestSnapshotHoldsEverything(t *testing.T) {
 	if err != nil || at != m.At() {
 		t.Fatalf("read at %+v, %v; the machine stands at %+v", at, err, m.At())
 	}
-	if len(snap.Replicas) == 0 || len(snap.Nodes) == 0 || len(snap.Pools) < 5 || snap.ClusterID == "" || snap.Clock == 0 {
+	if len(snap.Replicas) == 0 || len(snap.Nodes) == 0 || len(snap.Pools) < 5 || snap.ClusterID == "" || snap.Clock == 0 ||
+		len(snap.Sessions) != 2 || len(snap.Sessions[1].Stored) != 2 {
 		t.Fatalf("the story leaves something out: %+v", snap)
 	}
 	twin := restored(t, b)

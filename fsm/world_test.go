@@ -104,6 +104,10 @@ func boot(digit string) registry.BootID {
 	return registry.BootID(strings.Repeat(digit, registry.BootIDLen))
 }
 
+func sessionID(digit string) registry.SessionID {
+	return registry.SessionID(strings.Repeat(digit, registry.SessionIDLen))
+}
+
 // story is a log whose state has something in every section and field.
 func story() []registry.Command {
 	two, prefix := uint32(2), registry.Topic("n/")
@@ -128,6 +132,13 @@ func story() []registry.Command {
 		registry.LeaveNode{Name: "worker-4", Boot: boot("1"), Reason: "goodbye"},
 		registry.RoundRobin{Turns: []registry.Turn{{Pool: "pair", Key: "k", Count: 3}, {Pool: "worker", Count: 1}, {LogID: "Conn::LOG"}}},
 		registry.SetCursor{Pool: "pair", Key: "l", Next: 1, By: "ann"},
+		registry.OpenSession{ID: sessionID("5")},
+		registry.OpenSession{ID: sessionID("4")},
+		registry.RoundRobin{Turns: []registry.Turn{
+			{Pool: "worker", Count: 2, Request: registry.RequestID{Session: sessionID("5"), Serial: 2}},
+			{Pool: "nowhere", Count: 1, Request: registry.RequestID{Session: sessionID("5"), Serial: 3, FirstUnacked: 2}},
+			{Pool: "logger", Count: 1, Request: registry.RequestID{Session: sessionID("4"), Serial: 1}},
+		}},
 	)
 }
 
@@ -211,6 +222,15 @@ func drawTurns(t *rapid.T) registry.Command {
 	for i := range turns {
 		turns[i] = registry.Turn{Pool: poolName(t), Key: rapid.SampledFrom([]string{"", "k"}).Draw(t, "key"), Count: rapid.IntRange(1, 5).Draw(t, "count")}
 	}
+	for i := range turns {
+		if rapid.Bool().Draw(t, "request") {
+			turns[i].Request = registry.RequestID{
+				Session:      sessionID(rapid.SampledFrom([]string{"4", "5"}).Draw(t, "session")),
+				Serial:       rapid.Uint64Range(1, 4).Draw(t, "serial"),
+				FirstUnacked: rapid.Uint64Range(0, 1).Draw(t, "unacked"),
+			}
+		}
+	}
 	turns[0].LogID = rapid.SampledFrom([]string{"", "", "Conn::LOG"}).Draw(t, "log")
 	return registry.RoundRobin{Turns: turns}
 }
@@ -226,5 +246,7 @@ func drawRest(t *rapid.T) registry.Command {
 		registry.SetSettings{Change: registry.SettingsChange{Assignment: &zeek, NodeTypes: &types}},
 		registry.SetCursor{Pool: poolName(t), Key: "k", Next: rapid.IntRange(0, 3).Draw(t, "next")},
 		registry.DeleteCursor{Pool: poolName(t), Key: "k"},
+		registry.OpenSession{ID: sessionID("4")},
+		registry.OpenSession{ID: sessionID("5")},
 	}).Draw(t, "rest")
 }

@@ -16,11 +16,13 @@ func (s *State) Apply(at Stamp, cmd Command) (Result, error) {
 	case TermStart:
 		return Result{}, nil
 	case RoundRobin:
-		return s.roundRobin(c), nil
+		return s.roundRobin(at, c), nil
 	case SetCursor:
 		return s.setCursor(c)
 	case DeleteCursor:
 		return s.deleteCursor(c)
+	case OpenSession:
+		return s.openSession(c), nil
 	}
 	at.Clock = s.clock
 	d := draft{State: *s, was: s, at: at}

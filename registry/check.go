@@ -43,6 +43,8 @@ func Check(cmd Command) error {
 		return firstError(c.Name.Validate(), validateReason(c.Reason), validateBy(c.By))
 	case ReportLiveness:
 		return c.check()
+	case OpenSession:
+		return c.ID.Validate()
 	}
 	return Errorf(Unimplemented, "command %T is not known to this release", cmd)
 }
@@ -206,8 +208,28 @@ func (c RoundRobin) check() error {
 	return nil
 }
 
+// Validate says what is wrong with the request's identity, or nil; the zero
+// value is one, too.
+func (id RequestID) Validate() error {
+	if err := id.Session.Validate(); err != nil {
+		return Errorf(Invalid, "request: %v: OpenSession gives one", err)
+	}
+	if id.Serial == 0 {
+		return Errorf(Invalid, "request of session %s: serial is 0: count from 1", id.Session)
+	}
+	if id.FirstUnacked > id.Serial {
+		return Errorf(Invalid, "request %d of session %s: first_unacked is %d: it cannot be behind the request itself", id.Serial, id.Session, id.FirstUnacked)
+	}
+	return nil
+}
+
 // check gives the number of answers that the turn asks for.
 func (t *Turn) check() (int, error) {
+	if t.Request != (RequestID{}) {
+		if err := t.Request.Validate(); err != nil {
+			return 0, err
+		}
+	}
 	if t.LogID != "" {
 		return 1, validateText("log id", t.LogID, LogIDMax)
 	}

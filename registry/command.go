@@ -64,7 +64,26 @@ type Turn struct {
 	// of the logs, and an empty answer becomes the log's own topic. Pool, Key
 	// and Count are then not used.
 	LogID string
+	// Request makes the turn count once however often it is taken. The zero
+	// value is none: each turn then counts.
+	Request RequestID
 }
+
+// RequestID names one request of a session. Whoever gives it to another request
+// of the session gets the answer of the first.
+type RequestID struct {
+	Session SessionID
+	// Serial is drawn by the session's owner, 1 for its first request.
+	Serial uint64
+	// FirstUnacked is the smallest serial whose answer the owner may still ask
+	// for: what is below is forgotten. 0 acknowledges nothing.
+	FirstUnacked uint64
+}
+
+// OpenSession makes a session, under which a retried turn counts once. It is
+// forgotten when it has not been used for SessionRetention, or when it is the
+// one unused for longest and there are too many sessions or stored answers.
+type OpenSession struct{ ID SessionID }
 
 // SetCursor makes the member with index Next the next in the rotation.
 type SetCursor struct {
@@ -170,3 +189,4 @@ func (AddNode) command()        {}
 func (DrainNode) command()      {}
 func (ForgetNode) command()     {}
 func (ReportLiveness) command() {}
+func (OpenSession) command()    {}

@@ -171,12 +171,19 @@ func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
 	return Result{Changed: true}, nil
 }
 
-func (s *State) roundRobin(cmd RoundRobin) Result {
-	turns := make([]TurnResult, len(cmd.Turns))
+func (s *State) roundRobin(at Stamp, cmd RoundRobin) Result {
+	res := Result{Turns: make([]TurnResult, len(cmd.Turns))}
 	for i, t := range cmd.Turns {
-		turns[i] = s.turn(t)
+		changed := false
+		if t.Request == (RequestID{}) {
+			res.Turns[i] = s.turn(t)
+			changed = res.Turns[i].moved()
+		} else {
+			res.Turns[i], changed = s.turnOnce(Position{Index: at.Index, Term: at.Term}, t)
+		}
+		res.Changed = res.Changed || changed
 	}
-	return Result{Turns: turns}.Part(0, len(turns))
+	return res
 }
 
 func (s *State) turn(t Turn) TurnResult {

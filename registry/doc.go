@@ -27,5 +27,8 @@
 //   - epoch: per pool, the log index of its last change
 //   - boot id: drawn at each start of a node's process; name and boot id
 //     together are one life of the node
+//   - session: under it a client's retried turn counts once and gets the answer
+//     of the first time
+//   - serial: the number of a request within its session
 //   - log clock: milliseconds that only the log advances; see [Stamp]
 package registry

@@ -9,6 +9,7 @@ const (
 	MembersMax     = 5_000   // of one pool
 	MembershipsMax = 500_000 // of all pools together
 	CursorsMax     = 100_000 // of all pools together
+	SessionsMax    = 100_000 // the one unused for longest is forgotten for a new one
 	ReplicasMax    = 15
 
 	NameMax    = 63   // bytes of a pool's, node's or replica's name
@@ -23,13 +24,17 @@ const (
 
 	NodeTypesMax = 64 // types in the node_types setting
 
-	BatchAnswersMax  = 16_384   // round-robin answers of one command
-	BatchKeysMax     = 4_096    // keys of one HrwTopics
-	BatchTurnsMax    = 4_096    // turns of one RoundRobin
-	WaitingMax       = 8_192    // round-robin requests that one replica holds unanswered
-	WaitingBytesMax  = 16 << 20 // of log, that their turns take
-	LivenessMax      = 1_024    // changes of one ReportLiveness
-	RankMax          = 64       // entries of a ranking; explain gives all
+	BatchAnswersMax = 16_384   // round-robin answers of one command
+	BatchKeysMax    = 4_096    // keys of one HrwTopics
+	BatchTurnsMax   = 4_096    // turns of one RoundRobin
+	WaitingMax      = 8_192    // round-robin requests that one replica holds unanswered
+	WaitingBytesMax = 16 << 20 // of log, that their turns take
+	LivenessMax     = 1_024    // changes of one ReportLiveness
+	OutstandingMax  = 1_024    // serials of one session from its first unacknowledged one
+	// StoredMax bounds the stored answers of all sessions together. One weighs
+	// as many as it holds, and at least 1.
+	StoredMax        = 1_000_000
+	RankMax          = 64 // entries of a ranking; explain gives all
 	BodyMax          = 64 << 10
 	BatchBodyMax     = 1 << 20   // bodies of batches, forwards and layouts
 	EntryMax         = 256 << 10 // bytes of a log entry
@@ -40,9 +45,11 @@ const (
 	FailedRetention  = Millis(72 * 3_600_000)
 	LeftRetention    = Millis(10 * 60_000)
 	CursorRetention  = Millis(30 * 24 * 3_600_000) // of log clock since its last use
+	SessionRetention = Millis(3_600_000)           // of log clock since its last use
 	BootIDLen        = 16
 	ClusterIDLen     = 32
 	StoreIDLen       = 32
+	SessionIDLen     = 32
 	MaxNodesMax      = 1_000_000 // of a spec; more than there can be is "all"
 	RoundRobinLogKey = "Cluster::rr_log_topic"
 )

@@ -21,6 +21,9 @@ type (
 	// StoreID is drawn when a replica's store is created: 32 lower-case hex
 	// digits. A wiped disk comes back with another one, and is refused.
 	StoreID string
+	// SessionID is drawn by whoever proposes to open the session: 32 lower-case
+	// hex digits.
+	SessionID string
 	// Topic is a publish/subscribe topic as it is stored, with "/" between
 	// its segments; Settings.Show gives what users see.
 	Topic string
@@ -102,6 +105,9 @@ func (c ClusterID) Validate() error { return validateHex("cluster id", string(c)
 
 // Validate says what is wrong with the store id, or nil.
 func (s StoreID) Validate() error { return validateHex("store id", string(s), StoreIDLen) }
+
+// Validate says what is wrong with the session id, or nil.
+func (s SessionID) Validate() error { return validateHex("session id", string(s), SessionIDLen) }
 
 func validateHex(what, s string, digits int) error {
 	if len(s) != digits || strings.Trim(s, "0123456789abcdef") != "" {

@@ -9,7 +9,7 @@ func (s *State) Refuses(cmd Command) error {
 		return err
 	}
 	switch c := cmd.(type) {
-	case TermStart, RebalancePools, ReportLiveness: // Nothing refuses these.
+	case TermStart, RebalancePools, ReportLiveness, OpenSession: // Nothing refuses these.
 		return nil
 	case RoundRobin:
 		return s.refusesTurns(c)
@@ -37,10 +37,11 @@ func (s *State) refusesTurns(c RoundRobin) error {
 	return first
 }
 
-// refusesTurn knows an unknown pool. A log's turn has its fallback, and whether
-// there is room for one more cursor is for Apply to say.
+// refusesTurn knows an unknown pool. A log's turn has its fallback, a session's
+// may have been answered before, when there was one, and whether there is room
+// for one more cursor is for Apply to say.
 func (s *State) refusesTurn(t Turn) error {
-	if t.LogID != "" {
+	if t.LogID != "" || t.Request != (RequestID{}) {
 		return nil
 	}
 	_, err := s.pool(t.Pool)

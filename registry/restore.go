@@ -15,12 +15,12 @@ import (
 func Restore(snap Snapshot) (*State, error) {
 	s := &State{
 		cluster: snap.ClusterID, clock: snap.Clock, settings: snap.Settings.clone(),
-		replicas: slices.Clone(snap.Replicas), cursors: newCursorTable(),
+		replicas: slices.Clone(snap.Replicas), cursors: newCursorTable(), sessions: newSessionTable(),
 	}
 	if len(s.settings.NodeTypes) == 0 {
 		s.settings.NodeTypes = nil
 	}
-	if err := firstError(s.restoreHead(), s.restoreNodes(snap.Nodes), s.restorePools(snap.Pools)); err != nil {
+	if err := firstError(s.restoreHead(), s.restoreNodes(snap.Nodes), s.restorePools(snap.Pools), s.restoreSessions(snap.Sessions)); err != nil {
 		return nil, Errorf(Invalid, "snapshot: %v", err)
 	}
 	return s, nil

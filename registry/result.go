@@ -21,14 +21,19 @@ type TurnResult struct {
 	Epoch   Epoch
 	// Reason says why there are no answers.
 	Reason EmptyReason
-	Err    *Error // the pool is unknown, or a bound was passed
+	Err    *Error // the pool or session is unknown, or a bound was passed
+	// Taken is where the turn was taken when it is known already: this is then
+	// what was answered there. Zero for a turn that was taken here and now.
+	Taken Position
 }
 
-// moved reports whether the turn has moved its cursor.
-func (t *TurnResult) moved() bool { return len(t.Answers) > 0 && t.Answers[0].Node != "" }
+// moved reports whether the turn moved its cursor, here and now.
+func (t *TurnResult) moved() bool {
+	return t.Taken == (Position{}) && len(t.Answers) > 0 && t.Answers[0].Node != ""
+}
 
 // Part gives what a RoundRobin of the turns from to to-1 alone would have been
-// answered, taken where those turns were.
+// answered, taken where those turns were; Changed is then that a cursor moved.
 func (r Result) Part(from, to int) Result {
 	part := Result{Turns: r.Turns[from:to:to]}
 	for i := range part.Turns {

@@ -14,6 +14,7 @@ type Snapshot struct {
 	Replicas  []Replica // sorted by name
 	Nodes     []Node    // sorted by name
 	Pools     []PoolSnapshot
+	Sessions  []SessionSnapshot
 }
 
 // PoolSnapshot is one pool; pools are sorted by name.
@@ -38,6 +39,22 @@ type CursorSnapshot struct {
 	Used Millis
 }
 
+// SessionSnapshot is one session; sessions are sorted by id.
+type SessionSnapshot struct {
+	ID   SessionID
+	Used Millis // the log clock of its last use
+	// FirstUnacked is the smallest serial that is not acknowledged.
+	FirstUnacked uint64
+	Stored       []StoredTurn // sorted by serial
+}
+
+// StoredTurn is what a request was answered; Taken says where. Its answers are
+// the state's own, which are never changed: nobody else may, either.
+type StoredTurn struct {
+	Serial uint64
+	Result TurnResult
+}
+
 // Snapshot copies the state out.
 func (s *State) Snapshot() Snapshot {
 	snap := Snapshot{
@@ -50,6 +67,7 @@ func (s *State) Snapshot() Snapshot {
 	for _, p := range s.pools {
 		snap.Pools = append(snap.Pools, s.poolSnapshot(p))
 	}
+	snap.Sessions = s.sessions.snapshot()
 	return snap
 }
 

@@ -19,12 +19,13 @@ type State struct {
 	nodes    []*Node   // sorted by name
 	pools    []*pool   // sorted by name; byTopic gives the order of the assignment
 	cursors  cursorTable
+	sessions *sessionTable
 }
 
 // NewState returns the state before the first command: default settings and
 // the three default pools.
 func NewState() *State {
-	s := &State{settings: DefaultSettings(), cursors: newCursorTable()}
+	s := &State{settings: DefaultSettings(), cursors: newCursorTable(), sessions: newSessionTable()}
 	for _, name := range defaultPools() {
 		spec := Spec{Name: name, NodeType: NodeType(name)}
 		spec.Topic = s.settings.PoolTopicPrefix + Topic(name)

@@ -104,6 +104,19 @@ func (s *story) cursors(name registry.PoolName) []string {
 	return orNone(out)
 }
 
+// sessions shows each session by its digit, with what it keeps.
+func (s *story) sessions() []string {
+	var out []string
+	for _, ses := range s.state.Snapshot().Sessions {
+		var serials []uint64
+		for _, turn := range ses.Stored {
+			serials = append(serials, turn.Serial)
+		}
+		out = append(out, fmt.Sprintf("%s used at %d, unacknowledged from %d on, keeps %v", ses.ID[:1], ses.Used, ses.FirstUnacked, serials))
+	}
+	return orNone(out)
+}
+
 // hrw, rank and explain take a pool, a key type and a value.
 func (s *story) hrw(l line) []string {
 	pool := registry.PoolName(l.word(0))

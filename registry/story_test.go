@@ -94,6 +94,18 @@ func boot(digit string) registry.BootID {
 	return registry.BootID(strings.Repeat(digit, registry.BootIDLen))
 }
 
+// sessionID spells a session id as one hex digit.
+func sessionID(digit string) registry.SessionID {
+	return registry.SessionID(strings.Repeat(digit, registry.SessionIDLen))
+}
+
+// request reads session=, serial= and unacked=.
+func (l line) request(s *story) registry.RequestID {
+	return registry.RequestID{
+		Session: sessionID(l.named["session"]), Serial: uint64(atoi(s, l.named["serial"])), FirstUnacked: uint64(atoi(s, l.named["unacked"])),
+	}
+}
+
 // checkLine holds for every line of every story.
 func (s *story) checkLine(text string, before registry.Snapshot, answer []string) {
 	s.Helper()
@@ -122,6 +134,11 @@ func (s *story) play(l line) []string {
 	case "new":
 		s.state, s.at, s.memory = registry.NewState(), registry.Stamp{}, nil
 		return []string{"ok"}
+	case "wait":
+		s.at.Clock += registry.Millis(atoi(s, l.word(0)))
+		return []string{"ok"}
+	case "sessions":
+		return s.sessions()
 	case "pools":
 		return s.pools(l.words)
 	case "pool":
@@ -161,9 +178,11 @@ func (l line) command(s *story) registry.Command {
 	case "rebalance":
 		return registry.RebalancePools{By: by}
 	case "rr":
-		return registry.RoundRobin{Turns: []registry.Turn{{Pool: pool, Key: l.word(1), Count: max(1, atoi(s, l.named["count"]))}}}
+		return registry.RoundRobin{Turns: []registry.Turn{{Pool: pool, Key: l.word(1), Count: max(1, atoi(s, l.named["count"])), Request: l.request(s)}}}
 	case "rr-log":
-		return registry.RoundRobin{Turns: []registry.Turn{{LogID: l.word(0)}}}
+		return registry.RoundRobin{Turns: []registry.Turn{{LogID: l.word(0), Request: l.request(s)}}}
+	case "open-session":
+		return registry.OpenSession{ID: sessionID(l.word(0))}
 	case "set-cursor":
 		return registry.SetCursor{Pool: pool, Key: l.word(1), Next: atoi(s, l.named["next"]), By: by}
 	case "delete-cursor":
@@ -317,13 +336,20 @@ func (s *story) newEpochs(before []registry.PoolInfo) []string {
 
 func (s *story) turn(turn registry.TurnResult) []string {
 	if turn.Err != nil {
-		return []string{fmt.Sprintf("  refused, %s: %v", turn.Err.Code, turn.Err)}
+		again := ""
+		if turn.Taken != (registry.Position{}) {
+			again = fmt.Sprintf("as at %d: ", turn.Taken.Index)
+		}
+		return []string{fmt.Sprintf("  %srefused, %s: %v", again, turn.Err.Code, turn.Err)}
 	}
 	var topics []string
 	for _, a := range turn.Answers {
 		topics = append(topics, a.Topic)
 	}
 	out := "  " + cmpOr(strings.Join(topics, " "), "nobody")
+	if turn.Taken != (registry.Position{}) {
+		out = fmt.Sprintf("  as at %d:%s", turn.Taken.Index, out[1:])
+	}
 	if turn.Reason != registry.NotEmpty {
 		out += " (" + turn.Reason.String() + ")"
 	}

@@ -21,7 +21,8 @@ type solo struct {
 	mu    sync.Mutex
 	state *registry.State
 	index registry.Index
-	// refuse is what writes and reads fail with, if anything.
+	// refuse is what writes and reads fail with, if anything; sessions are
+	// opened all the same, so that it is the turn itself that fails.
 	refuse error
 	// others are what Status says besides this replica.
 	others   []registry.Greeting
@@ -39,7 +40,7 @@ func (s *solo) here() registry.Position { return registry.Position{Index: s.inde
 func (s *solo) Propose(_ context.Context, cmd registry.Command) (registry.Result, registry.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse != nil {
+	if _, session := cmd.(registry.OpenSession); s.refuse != nil && !session {
 		return registry.Result{}, registry.Position{}, s.refuse
 	}
 	s.index++

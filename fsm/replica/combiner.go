@@ -23,8 +23,8 @@ const (
 	// batchBytesMax leaves room for the head of a log entry and its CRC.
 	batchBytesMax = registry.EntryMax - 64
 	// turnOverhead is what a turn takes in an entry beside its texts, at most:
-	// its tag and length, those of three texts, and the count.
-	turnOverhead = 20
+	// its tag and length, those of four texts, the count and two serials.
+	turnOverhead = 44
 )
 
 type (
@@ -292,5 +292,5 @@ func answersOf(t *registry.Turn) int {
 
 // bytesOf is no less than what a turn takes in a log entry.
 func bytesOf(t *registry.Turn) int {
-	return len(t.Pool) + len(t.Key) + len(t.LogID) + turnOverhead
+	return len(t.Pool) + len(t.Key) + len(t.LogID) + len(t.Request.Session) + turnOverhead
 }

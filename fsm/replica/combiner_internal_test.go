@@ -40,6 +40,12 @@ func TestATurnTakesNoMoreThanItsBound(t *testing.T) {
 			Pool: registry.PoolName(text("pool")), Key: text("key"), LogID: text("log"),
 			Count: rapid.IntRange(0, registry.BatchAnswersMax).Draw(t, "count"),
 		}
+		if rapid.Bool().Draw(t, "in a session") {
+			turn.Request = registry.RequestID{
+				Session: registry.SessionID(strings.Repeat("a", registry.SessionIDLen)),
+				Serial:  rapid.Uint64().Draw(t, "serial"), FirstUnacked: rapid.Uint64().Draw(t, "first unacked"),
+			}
+		}
 		if takes := len(entryOf(t, turn)) - empty; takes > bytesOf(&turn) {
 			t.Fatalf("it takes %d bytes and was counted as %d", takes, bytesOf(&turn))
 		}

@@ -46,7 +46,17 @@ func (r *replica) RankNodes(context.Context, *connect.Request[rotav1.RankNodesRe
 	})
 }
 
-func (r *replica) RrTopic(context.Context, *connect.Request[rotav1.RrTopicRequest]) (*connect.Response[rotav1.RrTopicResponse], error) {
+func (r *replica) OpenSession(context.Context, *connect.Request[rotav1.OpenSessionRequest]) (*connect.Response[rotav1.OpenSessionResponse], error) {
+	if r.cluster != nil {
+		return r.cluster.open(r)
+	}
+	return respond(&rotav1.OpenSessionResponse{Session: "0123456789abcdef0123456789abcdef", Index: 7, Term: 2, ServedBy: r.name})
+}
+
+func (r *replica) RrTopic(_ context.Context, req *connect.Request[rotav1.RrTopicRequest]) (*connect.Response[rotav1.RrTopicResponse], error) {
+	if r.cluster != nil {
+		return r.cluster.rr(r, req.Msg)
+	}
 	return respond(&rotav1.RrTopicResponse{EmptyReason: "draining", Epoch: 5, Index: 7, Term: 2, ServedBy: r.name})
 }
 

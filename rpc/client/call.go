@@ -41,11 +41,16 @@ type positioned interface{ GetIndex() uint64 }
 
 // invoke calls the method that pick takes from a server, and gives its answer.
 func invoke[Req, Res any](ctx context.Context, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req) (*Res, error) {
+	return invokeUntil(ctx, c.deadline(), c, m, pick, msg)
+}
+
+// invokeUntil is invoke as a part of a call that has its own deadline.
+func invokeUntil[Req, Res any](ctx context.Context, deadline time.Time, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req) (*Res, error) {
 	var answer *Res
 	if err := encodable(m, msg); err != nil {
 		return nil, err
 	}
-	err := c.do(ctx, m, func(ctx context.Context, s *server) error {
+	err := c.do(ctx, deadline, m, func(ctx context.Context, s *server) error {
 		req := connect.NewRequest(msg)
 		if c.options.By != "" {
 			req.Header().Set(byHeader, c.options.By)
@@ -106,13 +111,13 @@ func (c *call) run(ctx context.Context) error {
 		last := c.ask(ctx)
 		c.tally = c.tally.add(last)
 		todo := decide(c.situation(ctx, last))
-		if last == answered {
+		if last == answered || last == sessionless {
 			c.client.stay(c.at)
 		} else {
 			c.at = c.client.moveOn(c.at)
 		}
-		if todo.verb == deliver {
-			return c.err
+		if todo.verb == deliver || todo.verb == renew {
+			return c.err // renewing is the caller's to do
 		}
 		if todo.verb == again && !pause(ctx, todo.wait) {
 			todo = decide(c.situation(ctx, last)) // fails: the time is over

@@ -26,6 +26,8 @@ type Client struct {
 	at atomic.Int64
 	// seen is the largest Index of any answer.
 	seen atomic.Uint64
+
+	sessions sessions
 }
 
 // server is one replica as a Client reaches it.
@@ -104,18 +106,21 @@ func (c *Client) note(i registry.Index) {
 	}
 }
 
-// do makes one call of at most Options.Timeout: it lets try ask one server
-// after the other, as decide says. The error is nil when try's last one was.
-func (c *Client) do(parent context.Context, m method, try attempt) error {
+// deadline is that of a call that starts now.
+func (c *Client) deadline() time.Time { return time.Now().Add(c.options.Timeout) }
+
+// do makes one call: it lets try ask one server after the other, as decide
+// says, until the deadline. The error is nil when try's last one was.
+func (c *Client) do(parent context.Context, deadline time.Time, m method, try attempt) error {
 	start := time.Now()
 	ctx, end, err := c.transport.Begin(parent)
 	if err != nil {
 		return errClosed
 	}
 	defer end()
-	ctx, cancel := context.WithDeadline(ctx, start.Add(c.options.Timeout))
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	deadline, _ := ctx.Deadline()
+	deadline, _ = ctx.Deadline()
 	run := &call{
 		client: c, method: m, try: try, at: int(c.at.Load()),
 		start: start, deadline: deadline, total: deadline.Sub(start),

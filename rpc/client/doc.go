@@ -26,9 +26,9 @@
 //     answer came in [Options.AttemptTimeout], or the replica itself said
 //     outcome_unknown. Reads are retried, and so are the writes that leave the
 //     state the same when they run twice: RegisterPool without Replace, Join,
-//     Leave, AddNode, DrainNode, UndrainNode and SetSettings. Any other write
-//     fails at once with outcome_unknown: a round robin is never sent again after
-//     it may have moved its cursor.
+//     Leave, AddNode, DrainNode, UndrainNode and SetSettings. So are RR, RRN and
+//     LogTopic, which move a cursor, under one request of a session; see below.
+//     Any other write fails at once with outcome_unknown.
 //   - Anything else that a replica says is the answer.
 //
 // Another replica is tried at once; a wait, drawn at random between nothing
@@ -39,6 +39,22 @@
 // A write that is retried may in rare cases run twice with another client's
 // write in between, and undo that. Its Changed tells what the last execution
 // changed.
+//
+// # Sessions
+//
+// A Client opens a session with its first round robin; all its goroutines share
+// it. Each round robin is a request of the session with a serial of its own,
+// and keeps it when it is sent again, to whichever replica: the cluster takes it
+// once, and gives every further one the answer of the first. What the Client
+// has an answer to it acknowledges with its next requests, so that the cluster
+// forgets it.
+//
+// The cluster forgets a session, too: when it has not been used for an hour, or
+// is the one unused for longest of too many. If that happens while it is not
+// known whether a request was taken, the call fails with outcome_unknown; else
+// the Client opens another one and goes on. [Options.WithoutSessions] does
+// without: a round robin then fails with outcome_unknown whenever it may have
+// been done.
 //
 // # Errors
 //

@@ -141,6 +141,10 @@ type replica struct {
 	// script runs after the call was recorded. An error is the answer; nil lets
 	// the call go on.
 	script func(ctx context.Context, method string) error
+	// cluster, if set, answers round robins; lose is then asked what becomes of
+	// each answer: an error is sent in its place.
+	cluster *cluster
+	lose    func(method string) error
 
 	mu    sync.Mutex
 	calls []recorded

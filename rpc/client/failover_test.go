@@ -106,7 +106,7 @@ func TestAReadGoesOnWhenItsReplicaDies(t *testing.T) {
 
 // The ways in which an rr may have been executed without an answer. It is asked
 // once, of one replica, and its outcome is unknown at once.
-func TestARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) {
+func TestWithoutASessionARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) {
 	for name, breaks := range map[string]func(e *edge) func(context.Context, string) error{
 		"connection broken": func(e *edge) func(context.Context, string) error {
 			return func(context.Context, string) error { e.cut(); return nil }
@@ -135,7 +135,7 @@ func TestARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) {
 				e := newEdge(t)
 				a, b := e.serve("a:1", &replica{}), e.serve("b:1", &replica{})
 				a.script = breaks(e)
-				c := e.client(client.Options{}, "a:1", "b:1")
+				c := e.client(client.Options{WithoutSessions: true}, "a:1", "b:1")
 				start := time.Now()
 				_, err := c.Pool("p").RR(t.Context(), "")
 				wantCode(t, err, registry.OutcomeUnknown, `rr of pool "p"`, "a:1", "look before you ask again")
@@ -153,11 +153,11 @@ func TestARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) {
 }
 
 // net/http would repeat it by itself.
-func TestARoundRobinResetWithProtocolErrorIsNotSentAgain(t *testing.T) {
+func TestWithoutASessionARoundRobinResetWithProtocolErrorIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
 		a, b := e.away("a:1", transporttest.ProtocolError), e.serve("b:1", &replica{})
-		c := e.client(client.Options{}, "a:1", "b:1")
+		c := e.client(client.Options{WithoutSessions: true}, "a:1", "b:1")
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown)
 		if a.Requests() != 1 {
@@ -186,7 +186,7 @@ func TestARoundRobinThatCertainlyDidNotRunIsSentToAnother(t *testing.T) {
 				e := newEdge(t)
 				b := e.serve("b:1", &replica{})
 				prepare(e)
-				c := e.client(client.Options{}, "a:1", "b:1")
+				c := e.client(client.Options{WithoutSessions: true}, "a:1", "b:1")
 				start := time.Now()
 				if got, err := c.Pool("p").RR(t.Context(), ""); err != nil || got.ServedBy != "b" {
 					t.Fatalf("got %+v, %v, want an answer of b", got, err)
@@ -198,14 +198,14 @@ func TestARoundRobinThatCertainlyDidNotRunIsSentToAnother(t *testing.T) {
 	}
 }
 
-func TestARoundRobinAtAHungServerIsUnknownAtTheDeadline(t *testing.T) {
+func TestWithoutASessionARoundRobinAtAHungServerIsUnknownAtTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
 		hung := make(chan struct{})
 		defer close(hung)
 		a := e.serve("a:1", &replica{script: func(context.Context, string) error { <-hung; return nil }})
 		b := e.serve("b:1", &replica{})
-		c := e.client(client.Options{}, "a:1", "b:1")
+		c := e.client(client.Options{WithoutSessions: true}, "a:1", "b:1")
 		start := time.Now()
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown, "no answer")
@@ -220,7 +220,7 @@ func TestADeadConnectionIsNoticedByPing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
 		e.hang("a:1")
-		c := e.client(client.Options{Timeout: 30 * time.Second}, "a:1")
+		c := e.client(client.Options{Timeout: 30 * time.Second, WithoutSessions: true}, "a:1")
 		start := time.Now()
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown)
@@ -295,7 +295,7 @@ func TestTheReplicasOwnWordAtItsDeadlineArrives(t *testing.T) {
 			<-ctx.Done()
 			return wire.ToError(registry.Errorf(registry.Unavailable, "rr: no leader was elected in time"))
 		}})
-		c := e.client(client.Options{}, "a:1")
+		c := e.client(client.Options{WithoutSessions: true}, "a:1")
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.Unavailable, "no leader was elected in time")
 		wantCalls(t, a, "RrTopic")
@@ -314,7 +314,7 @@ func TestTheCallersDeadlineAndCancelAreInTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
 		e.hang("a:1")
-		c := e.client(client.Options{}, "a:1")
+		c := e.client(client.Options{WithoutSessions: true}, "a:1")
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()

@@ -273,7 +273,7 @@ func TestEveryMethodSendsWhatItIsGivenAndGivesWhatItGets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)
 		a := e.serve("a:1", &replica{})
-		c := e.client(client.Options{By: "ops@desk 7"}, "a:1")
+		c := e.client(client.Options{By: "ops@desk 7", WithoutSessions: true}, "a:1")
 		for _, m := range methods() {
 			given, err := m.call(t.Context(), c)
 			if err != nil {
@@ -295,14 +295,15 @@ func TestEveryMethodSendsWhatItIsGivenAndGivesWhatItGets(t *testing.T) {
 }
 
 // After a connection that broke with the request on its way, reads and what may
-// run twice go on at the next replica; nothing else is sent again.
+// run twice go on at the next replica; without a session nothing else is sent
+// again.
 func TestWhichMethodsAreRepeated(t *testing.T) {
 	for _, m := range methods() {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEdge(t)
 			a, b := e.serve("a:1", &replica{}), e.serve("b:1", &replica{})
 			a.script = func(context.Context, string) error { e.cut(); return nil }
-			_, err := m.call(t.Context(), e.client(client.Options{}, "a:1", "b:1"))
+			_, err := m.call(t.Context(), e.client(client.Options{WithoutSessions: true}, "a:1", "b:1"))
 			wantCalls(t, a, m.name)
 			if m.repeat {
 				if err != nil {

@@ -34,9 +34,12 @@ type Options struct {
 	// AttemptTimeout is how long one replica is waited for, connecting
 	// included, before the next one is asked: a replica that hangs accepts
 	// connections and never answers. It holds where a call can be repeated;
-	// a round robin waits for its replica until the call's deadline. 0 is
+	// any other write waits for its replica until the call's deadline. 0 is
 	// 1.5 s, or Timeout if that is less.
 	AttemptTimeout time.Duration
+	// WithoutSessions makes round robins without one: they cost no session, and
+	// one whose outcome is unknown is not sent again.
+	WithoutSessions bool
 	// By says who is asking, for the records that people read. It is printable
 	// ASCII of at most 255 bytes; empty says nothing.
 	By string

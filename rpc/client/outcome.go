@@ -47,6 +47,8 @@ func classifyCoded(err *registry.Error, address string) (outcome, error) {
 		return late, err
 	case registry.OutcomeUnknown:
 		return unsure, err
+	case registry.SessionUnknown:
+		return sessionless, err
 	case registry.Internal:
 		return answered, registry.Errorf(err.Code, "%s (said by %s)", err.Text, address)
 	default:

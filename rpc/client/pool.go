@@ -83,27 +83,29 @@ func (p *Pool) rank(ctx context.Context, req *rotav1.RankNodesRequest, opts []Re
 
 // RR answers whose turn it is in the rotation of that key, and moves its
 // cursor: Zeek's rr_topic. Each key has its own cursor; the empty one is usual.
-// A call whose outcome is unknown is not sent again.
+// However often it has to be sent, the cursor moves once.
 func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
-	res, err := invoke(ctx, p.client, p.method(once, "rr of"),
+	req := &rotav1.RrTopicRequest{Pool: string(p.name), Key: key}
+	res, err := count(ctx, p.client, p.method(counted, "rr of"),
 		func(s *server) unary[rotav1.RrTopicRequest, rotav1.RrTopicResponse] { return s.registry.RrTopic },
-		&rotav1.RrTopicRequest{Pool: string(p.name), Key: key})
+		req, &req.Request)
 	if err != nil {
 		return Answer{}, err
 	}
 	return chosen(res), nil
 }
 
-// RRN takes the next n turns in one step, 1 to 16,384.
+// RRN takes the next n turns in one step, 1 to 16,384. Like RR it counts once.
 func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
-	count, err := number("rr: n", n)
+	turns, err := number("rr: n", n)
 	if err != nil {
 		return Answers{}, err
 	}
-	m := p.method(once, "rr of")
-	res, err := invoke(ctx, p.client, m,
+	m := p.method(counted, "rr of")
+	req := &rotav1.RrTopicsRequest{Pool: string(p.name), Key: key, Count: turns}
+	res, err := count(ctx, p.client, m,
 		func(s *server) unary[rotav1.RrTopicsRequest, rotav1.RrTopicsResponse] { return s.registry.RrTopics },
-		&rotav1.RrTopicsRequest{Pool: string(p.name), Key: key, Count: count})
+		req, &req.Request)
 	if err != nil {
 		return Answers{}, err
 	}

@@ -105,14 +105,15 @@ func (c *Client) RebalancePools(ctx context.Context, dryRun bool) (Rebalance, er
 }
 
 // LogTopic answers which logger's turn it is for a log, or the log's own topic
-// if none is eligible: Zeek's rr_log_topic. It moves a cursor; like RR it is not
-// sent again when its outcome is unknown. The answer does not depend on path.
+// if none is eligible: Zeek's rr_log_topic. It moves a cursor, like RR once. The
+// answer does not depend on path.
 func (c *Client) LogTopic(ctx context.Context, id, path string) (Answer, error) {
-	res, err := invoke(ctx, c, method{kind: once, verb: "rr of log", name: id},
+	req := &rotav1.RrLogTopicRequest{LogId: id, Path: path}
+	res, err := count(ctx, c, method{kind: counted, verb: "rr of log", name: id},
 		func(s *server) unary[rotav1.RrLogTopicRequest, rotav1.RrLogTopicResponse] {
 			return s.registry.RrLogTopic
 		},
-		&rotav1.RrLogTopicRequest{LogId: id, Path: path})
+		req, &req.Request)
 	if err != nil {
 		return Answer{}, err
 	}

@@ -16,6 +16,9 @@ const (
 	repeatable
 	// once is any other write.
 	once
+	// counted is such a write under a request of a session: the server takes it
+	// once, however often it arrives.
+	counted
 )
 
 // outcome is what became of one attempt.
@@ -40,6 +43,9 @@ const (
 	silent
 	// unsure: the replica said outcome_unknown.
 	unsure
+	// sessionless: the session is not known, or not any more. Nothing was done
+	// by this attempt; what an earlier one did is forgotten.
+	sessionless
 )
 
 // mayHaveRun reports whether the request may have been executed.
@@ -97,6 +103,8 @@ const (
 	again
 	// fail with code.
 	fail
+	// renew: ask anew under another session.
+	renew
 )
 
 // action is what to do after an attempt.
@@ -107,11 +115,15 @@ type action struct {
 }
 
 // decide says what to do after an attempt. A once-only write is never asked for
-// again after an attempt that may have run; nothing else in this package
-// repeats a request (package transport keeps net/http from it).
+// again after an attempt that may have run, nor a counted one under another
+// session; nothing else in this package repeats a request (package transport
+// keeps net/http from it).
 func decide(s situation) action {
-	if s.last == answered {
+	if s.last == answered || s.last == sessionless && s.kind != counted {
 		return action{verb: deliver}
+	}
+	if s.last == sessionless {
+		return s.withoutSession()
 	}
 	if s.stopped || !s.mayRepeat() || s.spent() {
 		return action{verb: fail, code: s.verdict()}
@@ -123,6 +135,15 @@ func decide(s situation) action {
 		return action{verb: fail, code: s.verdict()}
 	}
 	return action{verb: again, wait: min(s.backoff(), room)}
+}
+
+// withoutSession is decide for a counted write whose session is gone, and with
+// it what is known of its earlier attempts.
+func (s situation) withoutSession() action {
+	if s.tally.doubt || s.stopped || s.left <= 0 {
+		return action{verb: fail, code: s.verdict()}
+	}
+	return action{verb: renew}
 }
 
 func (s situation) mayRepeat() bool {

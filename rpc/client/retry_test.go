@@ -8,8 +8,8 @@ import (
 )
 
 var (
-	kinds    = []kind{read, repeatable, once}
-	outcomes = []outcome{answered, unreached, declined, crowded, late, broken, silent, unsure}
+	kinds    = []kind{read, repeatable, once, counted}
+	outcomes = []outcome{answered, unreached, declined, crowded, late, broken, silent, unsure, sessionless}
 )
 
 // after is the situation of a call to three replicas with 5 s, 4 s of them
@@ -29,25 +29,46 @@ func TestAfterOneAttempt(t *testing.T) {
 	}
 	retried, delivered := want{verb: again}, want{verb: deliver}
 	unknown, lateCode := want{fail, registry.OutcomeUnknown}, want{fail, registry.Deadline}
+	renewed := want{verb: renew}
 	for _, test := range []struct {
-		last                    outcome
-		read, repeatable, twice want
+		last                             outcome
+		read, repeatable, twice, counted want
 	}{
-		{answered, delivered, delivered, delivered},
-		{unreached, retried, retried, retried},
-		{declined, retried, retried, retried},
-		{crowded, retried, retried, retried},
-		{late, retried, retried, lateCode},
-		{broken, retried, retried, unknown},
-		{silent, retried, retried, unknown},
-		{unsure, retried, retried, unknown},
+		{answered, delivered, delivered, delivered, delivered},
+		{unreached, retried, retried, retried, retried},
+		{declined, retried, retried, retried, retried},
+		{crowded, retried, retried, retried, retried},
+		{late, retried, retried, lateCode, retried},
+		{broken, retried, retried, unknown, retried},
+		{silent, retried, retried, unknown, retried},
+		{unsure, retried, retried, unknown, retried},
+		{sessionless, delivered, delivered, delivered, renewed},
 	} {
-		for k, w := range map[kind]want{read: test.read, repeatable: test.repeatable, once: test.twice} {
+		for k, w := range map[kind]want{read: test.read, repeatable: test.repeatable, once: test.twice, counted: test.counted} {
 			got := decide(after(k, test.last))
 			if got.verb != w.verb || w.verb == fail && got.code != w.code {
 				t.Errorf("kind %d, outcome %d: got %+v, want %+v", k, test.last, got, w)
 			}
 		}
+	}
+}
+
+// A session that is gone has forgotten what it answered: what may have run under
+// it is unknown for good, and only what certainly has not runs under another.
+func TestWhatMayHaveRunIsNeverRepeatedInAnotherSession(t *testing.T) {
+	for _, before := range outcomes[1:] {
+		got := decide(after(counted, before, unreached, sessionless))
+		if before.mayHaveRun() && (got.verb != fail || got.code != registry.OutcomeUnknown) {
+			t.Errorf("after %d: %+v, want outcome_unknown", before, got)
+		}
+		if !before.mayHaveRun() && got.verb != renew {
+			t.Errorf("after %d: %+v, want another session", before, got)
+		}
+	}
+	s := after(counted, sessionless)
+	s.left = 0
+	if got := decide(s); got.verb != fail || got.code != registry.Unavailable {
+		t.Errorf("with no time left: %+v, want unavailable", got)
 	}
 }
 
@@ -71,15 +92,15 @@ func TestVerdicts(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		past []outcome
-		want [3]registry.Code // by kind
+		want [4]registry.Code // by kind
 	}{
-		{"nobody there", []outcome{unreached, unreached}, [3]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable}},
-		{"no leader", []outcome{declined, declined}, [3]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable}},
-		{"one hung, the others gone", []outcome{silent, unreached}, [3]registry.Code{registry.Deadline, registry.OutcomeUnknown, registry.OutcomeUnknown}},
-		{"broken, then no leader", []outcome{broken, declined}, [3]registry.Code{registry.Unavailable, registry.OutcomeUnknown, registry.OutcomeUnknown}},
-		{"too late, says a replica", []outcome{late}, [3]registry.Code{registry.Deadline, registry.Deadline, registry.Deadline}},
-		{"overloaded", []outcome{crowded}, [3]registry.Code{registry.Overloaded, registry.Overloaded, registry.Overloaded}},
-		{"unknown, then overloaded", []outcome{unsure, crowded}, [3]registry.Code{registry.Overloaded, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+		{"nobody there", []outcome{unreached, unreached}, [4]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable, registry.Unavailable}},
+		{"no leader", []outcome{declined, declined}, [4]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable, registry.Unavailable}},
+		{"one hung, the others gone", []outcome{silent, unreached}, [4]registry.Code{registry.Deadline, registry.OutcomeUnknown, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+		{"broken, then no leader", []outcome{broken, declined}, [4]registry.Code{registry.Unavailable, registry.OutcomeUnknown, registry.OutcomeUnknown, registry.OutcomeUnknown}},
+		{"too late, says a replica", []outcome{late}, [4]registry.Code{registry.Deadline, registry.Deadline, registry.Deadline, registry.Deadline}},
+		{"overloaded", []outcome{crowded}, [4]registry.Code{registry.Overloaded, registry.Overloaded, registry.Overloaded, registry.Overloaded}},
+		{"unknown, then overloaded", []outcome{unsure, crowded}, [4]registry.Code{registry.Overloaded, registry.OutcomeUnknown, registry.OutcomeUnknown, registry.OutcomeUnknown}},
 	} {
 		for _, k := range kinds {
 			s := after(k, test.past...)
@@ -94,6 +115,9 @@ func TestVerdicts(t *testing.T) {
 func TestACallThatTheCallerEndedIsNotRepeated(t *testing.T) {
 	for _, k := range kinds {
 		for _, last := range outcomes[1:] {
+			if last == sessionless && k != counted {
+				continue // is an answer
+			}
 			s := after(k, last)
 			s.stopped = true
 			if got := decide(s); got.verb != fail {

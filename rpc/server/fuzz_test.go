@@ -58,6 +58,7 @@ func seeds() []string {
 		`{"logId":"Conn::LOG","path":"conn"}`, `{"pool":"proxy","next":1}`, `{"dryRun":true}`, `{"command":"eHg="}`,
 		`{"greeting":{"replica":{"name":"r2","storeId":"0123456789abcdef0123456789abcdef"},"roster":[{"name":"r1"}]}}`,
 		`{"pool":"proxy","request":{"session":"s","serial":"1"}}`,
+		`{"pool":"proxy","count":2,"request":{"session":"0123456789abcdef0123456789abcdef","serial":"2","firstUnacked":"1"}}`,
 	}
 }
 

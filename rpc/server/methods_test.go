@@ -313,7 +313,6 @@ func TestConsistency(t *testing.T) {
 func TestWhatComesLaterSaysSo(t *testing.T) {
 	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
 		code := registry.Unimplemented
-		fails(t, code, a.OpenSession, &rotav1.OpenSessionRequest{})
 		fails(t, code, a.ImportLayout, &rotav1.ImportLayoutRequest{})
 		fails(t, code, a.ExportLayout, &rotav1.ExportLayoutRequest{})
 		fails(t, code, a.AddReplica, &rotav1.AddReplicaRequest{})
@@ -322,10 +321,6 @@ func TestWhatComesLaterSaysSo(t *testing.T) {
 		fails(t, code, a.SafeToStop, &rotav1.SafeToStopRequest{})
 		fails(t, code, a.SaveSnapshot, &rotav1.SaveSnapshotRequest{})
 		fails(t, code, a.RestoreSnapshot, &rotav1.RestoreSnapshotRequest{})
-		id := &rotav1.RequestId{}
-		fails(t, code, a.RrTopic, &rotav1.RrTopicRequest{Pool: "proxy", Request: id})
-		fails(t, code, a.RrTopics, &rotav1.RrTopicsRequest{Pool: "proxy", Count: 1, Request: id})
-		fails(t, code, a.RrLogTopic, &rotav1.RrLogTopicRequest{LogId: "Conn::LOG", Request: id})
 		stream, err := a.Watch(t.Context(), connect.NewRequest(&rotav1.WatchRequest{}))
 		if err != nil {
 			t.Fatal(err)

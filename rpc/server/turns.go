@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 
 	"connectrpc.com/connect"
 
@@ -49,10 +51,16 @@ func (s registryService) RrLogTopic(ctx context.Context, r *connect.Request[rota
 	}, err)
 }
 
-// turn takes one turn of one cursor.
+// turn takes one turn of one cursor, or gives what the same request was answered
+// before, with the place at which it was.
 func (s registryService) turn(ctx context.Context, id *rotav1.RequestId, turn registry.Turn) (registry.TurnResult, place, error) {
 	if id != nil {
-		return registry.TurnResult{}, place{}, later("request", "sessions come with another one; leave the field out, and look before you repeat a call whose outcome is unknown")
+		turn.Request = registry.RequestID{
+			Session: registry.SessionID(id.GetSession()), Serial: id.GetSerial(), FirstUnacked: id.GetFirstUnacked(),
+		}
+		if err := turn.Request.Validate(); err != nil { // An empty one is not the same as none.
+			return registry.TurnResult{}, place{}, err
+		}
 	}
 	result, position, err := s.propose(ctx, registry.RoundRobin{Turns: []registry.Turn{turn}})
 	if err != nil {
@@ -61,10 +69,14 @@ func (s registryService) turn(ctx context.Context, id *rotav1.RequestId, turn re
 	if len(result.Turns) != 1 {
 		return registry.TurnResult{}, place{}, registry.Errorf(registry.Internal, "one turn at index %d was answered by %d", position.Index, len(result.Turns))
 	}
-	if failed := result.Turns[0].Err; failed != nil {
-		return registry.TurnResult{}, place{}, failed
+	answer := result.Turns[0]
+	if answer.Err != nil {
+		return registry.TurnResult{}, place{}, answer.Err
 	}
-	return result.Turns[0], at(position), nil
+	if answer.Taken != (registry.Position{}) {
+		position = answer.Taken
+	}
+	return answer, at(position), nil
 }
 
 func first(turn registry.TurnResult) registry.Answer {
@@ -74,9 +86,21 @@ func first(turn registry.TurnResult) registry.Answer {
 	return turn.Answers[0]
 }
 
-// OpenSession answers unimplemented.
-func (s registryService) OpenSession(context.Context, *connect.Request[rotav1.OpenSessionRequest]) (*connect.Response[rotav1.OpenSessionResponse], error) {
-	return nil, later("OpenSession", "call without a session, which is at most once per attempt")
+// OpenSession draws the session's id. One whose answer is lost is never used,
+// and forgotten in time.
+func (s registryService) OpenSession(ctx context.Context, _ *connect.Request[rotav1.OpenSessionRequest]) (*connect.Response[rotav1.OpenSessionResponse], error) {
+	id := drawSession()
+	_, position, err := s.propose(ctx, registry.OpenSession{ID: id})
+	done := at(position)
+	return reply(&rotav1.OpenSessionResponse{Session: string(id), Index: done.index, Term: done.term, ServedBy: s.servedBy}, err)
+}
+
+// drawSession draws an id that nobody can guess: who knows it can ask for its
+// answers.
+func drawSession() registry.SessionID {
+	var id [registry.SessionIDLen / 2]byte
+	_, _ = rand.Read(id[:]) // never fails: it ends the process instead
+	return registry.SessionID(hex.EncodeToString(id[:]))
 }
 
 func (s registryService) ListCursors(ctx context.Context, r *connect.Request[rotav1.ListCursorsRequest]) (*connect.Response[rotav1.ListCursorsResponse], error) {
