@@ -88,7 +88,7 @@ func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
 	req := &rotav1.RrTopicRequest{Pool: string(p.name), Key: key}
 	res, err := count(ctx, p.client, p.method(counted, "rr of"),
 		func(s *server) unary[rotav1.RrTopicRequest, rotav1.RrTopicResponse] { return s.registry.RrTopic },
-		req, &req.Request)
+		req, &req.Request, registry.Turn{Pool: p.name, Key: key, Count: 1})
 	if err != nil {
 		return Answer{}, err
 	}
@@ -105,7 +105,7 @@ func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
 	req := &rotav1.RrTopicsRequest{Pool: string(p.name), Key: key, Count: turns}
 	res, err := count(ctx, p.client, m,
 		func(s *server) unary[rotav1.RrTopicsRequest, rotav1.RrTopicsResponse] { return s.registry.RrTopics },
-		req, &req.Request)
+		req, &req.Request, registry.Turn{Pool: p.name, Key: key, Count: int(turns)})
 	if err != nil {
 		return Answers{}, err
 	}

@@ -108,12 +108,16 @@ func (c *Client) RebalancePools(ctx context.Context, dryRun bool) (Rebalance, er
 // if none is eligible: Zeek's rr_log_topic. It moves a cursor, like RR once. The
 // answer does not depend on path.
 func (c *Client) LogTopic(ctx context.Context, id, path string) (Answer, error) {
+	turn, err := wire.FromLogTopic(id, path)
+	if err != nil {
+		return Answer{}, err
+	}
 	req := &rotav1.RrLogTopicRequest{LogId: id, Path: path}
 	res, err := count(ctx, c, method{kind: counted, verb: "rr of log", name: id},
 		func(s *server) unary[rotav1.RrLogTopicRequest, rotav1.RrLogTopicResponse] {
 			return s.registry.RrLogTopic
 		},
-		req, &req.Request)
+		req, &req.Request, turn)
 	if err != nil {
 		return Answer{}, err
 	}

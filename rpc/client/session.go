@@ -68,14 +68,19 @@ func (s *session) finish(id *rotav1.RequestId) {
 	}
 }
 
-// count is invoke for a write that counts once. It puts the request to which an
-// attempt belongs where msg has it.
-func count[Req, Res any](ctx context.Context, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req, id **rotav1.RequestId) (*Res, error) {
+// count is invoke for a turn that counts once. It puts the request to which an
+// attempt belongs where msg has it. A turn that no state could take is refused
+// here, in the server's words, because a session that is opened for it would
+// cost the log an entry.
+func count[Req, Res any](ctx context.Context, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req, id **rotav1.RequestId, turn registry.Turn) (*Res, error) {
 	if c.options.WithoutSessions {
 		m.kind = once
 		return invoke(ctx, c, m, pick, msg)
 	}
 	if err := encodable(m, msg); err != nil { // before a session is opened for it
+		return nil, err
+	}
+	if err := registry.Check(registry.RoundRobin{Turns: []registry.Turn{turn}}); err != nil {
 		return nil, err
 	}
 	deadline := c.deadline()

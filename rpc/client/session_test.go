@@ -406,3 +406,20 @@ func TestWithoutSessionsNoneIsOpened(t *testing.T) {
 		}
 	})
 }
+
+// What no state could take is refused before a session is opened for it: bad
+// input costs no log entry.
+func TestNoSessionIsOpenedForBadInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t)
+		a := e.serve("a:1", &replica{})
+		c := e.client(client.Options{}, "a:1")
+		_, err := c.Pool("a b").RR(t.Context(), "")
+		wantCode(t, err, registry.Invalid, `pool name "a b"`)
+		_, err = c.Pool("p").RRN(t.Context(), "", 0)
+		wantCode(t, err, registry.Invalid, "0 answers")
+		_, err = c.LogTopic(t.Context(), "", "conn")
+		wantCode(t, err, registry.Invalid, "log id is empty")
+		wantCalls(t, a)
+	})
+}

@@ -37,13 +37,11 @@ func (s registryService) RrTopics(ctx context.Context, r *connect.Request[rotav1
 }
 
 func (s registryService) RrLogTopic(ctx context.Context, r *connect.Request[rotav1.RrLogTopicRequest]) (*connect.Response[rotav1.RrLogTopicResponse], error) {
-	if r.Msg.GetLogId() == "" {
-		return nil, registry.Errorf(registry.Invalid, "log id is empty: give one like Conn::LOG")
+	asked, err := wire.FromLogTopic(r.Msg.GetLogId(), r.Msg.GetPath())
+	if err != nil {
+		return nil, err
 	}
-	if n := len(r.Msg.GetPath()); n > registry.LogIDMax {
-		return nil, registry.Errorf(registry.Invalid, "path %q has %d bytes, at most %d are allowed", wire.Clip(r.Msg.GetPath()), n, registry.LogIDMax)
-	}
-	turn, done, err := s.turn(ctx, r.Msg.GetRequest(), registry.Turn{LogID: r.Msg.GetLogId()})
+	turn, done, err := s.turn(ctx, r.Msg.GetRequest(), asked)
 	answer := first(turn)
 	return reply(&rotav1.RrLogTopicResponse{
 		Topic: answer.Topic, Node: string(answer.Node), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
