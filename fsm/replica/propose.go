@@ -137,10 +137,19 @@ func (r *Replica) Forward(ctx context.Context, command []byte) ([]byte, registry
 // commit puts a command into this leader's log.
 func (r *Replica) commit(ctx context.Context, cmd registry.Command) (fsm.Outcome, error) {
 	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
-	if _, turns := cmd.(registry.RoundRobin); err == nil && !turns {
+	if err == nil && mayMoveNodes(cmd) {
 		r.lead.poke() // a change of the layout is something to reconcile
 	}
 	return out, err
+}
+
+// mayMoveNodes is false of what is too frequent to look at the layout for.
+func mayMoveNodes(cmd registry.Command) bool {
+	switch cmd.(type) {
+	case registry.RoundRobin, registry.OpenSession:
+		return false
+	}
+	return true
 }
 
 // apply proposes an entry to Raft and waits for what it came to. What Raft
