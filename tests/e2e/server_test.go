@@ -195,7 +195,8 @@ func exitCodes(t *testing.T, c *procs.Cluster) {
 	mute := c.Replicas[2]
 	mute.Signal(syscall.SIGSTOP)
 	wantExit(t, 5, "hrw worker foobar --timeout 1s --server "+mute.API, "")
-	wantExit(t, 7, "rr worker --timeout 1s --server "+mute.API, "")
+	wantExit(t, 5, "rr worker --timeout 1s --server "+mute.API, "session") // none was opened: no turn was taken
+	wantExit(t, 7, "pool rebalance --timeout 1s --server "+mute.API, "")
 	mute.Signal(syscall.SIGCONT)
 	c.AwaitReady(procs.Ready)
 }
