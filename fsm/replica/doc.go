@@ -4,10 +4,11 @@
 //
 // A write comes in at [Replica.Propose], is checked, goes to the leader's log
 // (from a follower through [Caller.Forward]; a round robin in a batch with
-// others) and comes back as the machine's answer. A read comes in at [Replica.Read], waits until this replica's own
-// machine has everything that was committed when it was asked, and sees the
-// state under the machine's lock. Gossip feeds the leader's reconciler, which
-// proposes what it finds like anybody else.
+// others) and comes back as the machine's answer. What the state refuses now is
+// refused before it enters the log. A read comes in at [Replica.Read], waits
+// until this replica's own machine has everything that was committed when it
+// was asked, and sees the state under the machine's lock. Gossip feeds the
+// leader's reconciler, which proposes what it finds like anybody else.
 //
 // # Reads
 //
@@ -36,10 +37,10 @@
 // deadline, and the next try comes after a short pause; if it is not known,
 // each is told so and none is proposed again. Who gives up in the queue was not
 // proposed; who is in a batch hears what that comes to, or a moment after its
-// deadline that it is not known. A batch is given up
-// after four seconds whatever its deadlines, so that a leader that hangs
-// does not hold all slots after the others have elected a new one. The queue is
-// bounded, in requests and in bytes, and says so at once when it is full.
+// deadline that it is not known. A batch is given up after four seconds
+// whatever its deadlines, so that a leader that hangs does not hold all slots
+// after the others have elected a new one. The queue is bounded, in requests and
+// in bytes, and says so at once when it is full.
 //
 // What decides is a step function, the combiner: events with the time in them
 // come in, what to propose and whom to answer comes out, and a seed replays it
