@@ -156,6 +156,7 @@ func TestBodiesHaveALimit(t *testing.T) {
 		hrwPath:                              registry.BodyMax,
 		"/rota.v1.RegistryService/HrwTopics": registry.BatchBodyMax,
 		"/rota.v1.RegistryService/RrTopics":  registry.BatchBodyMax,
+		"/rota.v1.RegistryService/RrBatch":   registry.BatchBodyMax,
 		"/rota.v1.ReplicaService/Forward":    registry.BatchBodyMax,
 		"/rota.v1.NodeService/AddNode":       registry.BodyMax,
 	} {

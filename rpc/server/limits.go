@@ -34,6 +34,7 @@ func bodyMax(procedure string) int {
 	switch procedure {
 	case rotav1connect.RegistryServiceHrwTopicsProcedure,
 		rotav1connect.RegistryServiceRrTopicsProcedure,
+		rotav1connect.RegistryServiceRrBatchProcedure,
 		rotav1connect.ReplicaServiceForwardProcedure:
 		return registry.BatchBodyMax
 	}

@@ -42,10 +42,17 @@ func (s registryService) HrwTopics(ctx context.Context, r *connect.Request[rotav
 	if err != nil {
 		return nil, err
 	}
-	response := &rotav1.HrwTopicsResponse{ServedBy: s.servedBy}
-	seen, err := s.read(ctx, options, func(state *registry.State) error { return hrwAll(state, pool, keys, response) })
-	response.Index, response.Term, response.AgeMs = seen.index, seen.term, seen.age
-	return reply(response, err)
+	var choices []registry.Choice
+	seen, err := s.read(ctx, options, func(state *registry.State) (err error) {
+		choices, err = hrwAll(state, pool, keys)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	response := &rotav1.HrwTopicsResponse{Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age}
+	writeChoices(choices, r.Msg.GetIndexed(), response)
+	return reply(response, nil)
 }
 
 // question checks what every hrw is asked. One key is the field itself; of
@@ -75,17 +82,56 @@ func question(pool, field string, keys ...*rotav1.Key) (registry.PoolName, []hrw
 	return name, out, nil
 }
 
-func hrwAll(state *registry.State, pool registry.PoolName, keys []hrw.Key, response *rotav1.HrwTopicsResponse) error {
-	response.Topics, response.Nodes = make([]string, len(keys)), make([]string, len(keys))
+// hrwAll answers all keys from one state.
+func hrwAll(state *registry.State, pool registry.PoolName, keys []hrw.Key) ([]registry.Choice, error) {
+	choices := make([]registry.Choice, len(keys))
 	for i, key := range keys {
-		choice, err := state.HRW(pool, key)
-		if err != nil {
-			return err
+		var err error
+		if choices[i], err = state.HRW(pool, key); err != nil {
+			return nil, err
 		}
-		response.Topics[i], response.Nodes[i] = choice.Topic, string(choice.Node)
-		response.EmptyReason, response.Epoch = choice.Reason.String(), uint64(choice.Epoch)
 	}
-	return nil
+	return choices, nil
+}
+
+// writeChoices puts choices from one state into a response, which names each
+// node for each key, or if indexed once.
+func writeChoices(choices []registry.Choice, indexed bool, response *rotav1.HrwTopicsResponse) {
+	last := choices[len(choices)-1]
+	response.EmptyReason, response.Epoch = last.Reason.String(), uint64(last.Epoch)
+	if indexed {
+		if last.Reason == registry.NotEmpty {
+			list := newChosenList()
+			response.Picks = make([]uint32, len(choices))
+			for i := range choices {
+				response.Picks[i] = list.add(choices[i].Answer)
+			}
+			response.Chosen = list.chosen
+		}
+		return
+	}
+	response.Topics, response.Nodes = make([]string, len(choices)), make([]string, len(choices))
+	for i := range choices {
+		response.Topics[i], response.Nodes[i] = choices[i].Topic, string(choices[i].Node)
+	}
+}
+
+// chosenList numbers answers, so that a long list of them names each once.
+type chosenList struct {
+	chosen []*rotav1.Chosen
+	at     map[registry.Answer]uint32
+}
+
+func newChosenList() *chosenList { return &chosenList{at: make(map[registry.Answer]uint32)} }
+
+func (l *chosenList) add(a registry.Answer) uint32 {
+	at, known := l.at[a]
+	if !known {
+		at = uint32(len(l.chosen))
+		l.at[a] = at
+		l.chosen = append(l.chosen, &rotav1.Chosen{Topic: a.Topic, Node: string(a.Node)})
+	}
+	return at
 }
 
 func (s registryService) RankNodes(ctx context.Context, r *connect.Request[rotav1.RankNodesRequest]) (*connect.Response[rotav1.RankNodesResponse], error) {

@@ -36,6 +36,49 @@ func (s registryService) RrTopics(ctx context.Context, r *connect.Request[rotav1
 	return reply(response, err)
 }
 
+// RrBatch hands all turns over as one command. What a state refuses of one of
+// them is told of that one.
+func (s registryService) RrBatch(ctx context.Context, r *connect.Request[rotav1.RrBatchRequest]) (*connect.Response[rotav1.RrBatchResponse], error) {
+	turns, err := wire.FromTurns(r.Msg)
+	if err != nil {
+		return nil, err
+	}
+	result, position, err := s.propose(ctx, registry.RoundRobin{Turns: turns})
+	if err != nil {
+		return nil, err
+	}
+	if len(result.Turns) != len(turns) {
+		return nil, registry.Errorf(registry.Internal, "%d turns at index %d were answered by %d", len(turns), position.Index, len(result.Turns))
+	}
+	list := newChosenList()
+	response := &rotav1.RrBatchResponse{
+		Turns: make([]*rotav1.RrBatchResponse_Turn, len(turns)),
+		Index: uint64(position.Index), Term: uint64(position.Term), ServedBy: s.servedBy,
+	}
+	for i := range result.Turns {
+		response.Turns[i] = toTurn(&result.Turns[i], position, list)
+	}
+	response.Chosen = list.chosen
+	return reply(response, nil)
+}
+
+func toTurn(turn *registry.TurnResult, position registry.Position, list *chosenList) *rotav1.RrBatchResponse_Turn {
+	if turn.Taken != (registry.Position{}) {
+		position = turn.Taken
+	}
+	out := &rotav1.RrBatchResponse_Turn{
+		Count: uint32(len(turn.Answers)), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
+		Index: uint64(position.Index), Term: uint64(position.Term),
+	}
+	if turn.Err != nil {
+		out.Code, out.Error = turn.Err.Code.String(), turn.Err.Text
+	}
+	for _, answer := range turn.Answers {
+		out.Lap = append(out.Lap, list.add(answer))
+	}
+	return out
+}
+
 func (s registryService) RrLogTopic(ctx context.Context, r *connect.Request[rotav1.RrLogTopicRequest]) (*connect.Response[rotav1.RrLogTopicResponse], error) {
 	asked, err := wire.FromLogTopic(r.Msg.GetLogId(), r.Msg.GetPath())
 	if err != nil {

@@ -68,6 +68,8 @@ func TestPoolsRoundTrip(t *testing.T) {
 		Satisfied: true, Reason: "wants 2, has 1",
 	}
 	roundTrip(t, pool, wire.ToPool, wire.FromPool, "cursors")
+	change := registry.PoolChange{From: 7, Pool: pool, Edits: []registry.MemberEdit{{At: 1, Removed: 2, Members: pool.Members}}}
+	roundTrip(t, change, wire.ToPoolChange, wire.FromPoolChange)
 }
 
 // Unset and 0 differ: all nodes of the type, and none.

@@ -76,6 +76,30 @@ func fromMember(m *rotav1.Member) registry.MemberInfo {
 	}
 }
 
+// ToPoolChange puts a change of a pool onto the wire.
+func ToPoolChange(c registry.PoolChange) *rotav1.PoolChange {
+	return &rotav1.PoolChange{
+		FromEpoch: uint64(c.From), Pool: ToPool(c.Pool),
+		Edits: mapped(c.Edits, func(e registry.MemberEdit) *rotav1.PoolChange_Edit {
+			return &rotav1.PoolChange_Edit{At: uint32(e.At), Removed: uint32(e.Removed), Members: mapped(e.Members, toMember)}
+		}),
+	}
+}
+
+// FromPoolChange reads a change of a pool. Whether it fits, applying it says.
+func FromPoolChange(c *rotav1.PoolChange) (registry.PoolChange, error) {
+	pool, err := FromPool(c.GetPool())
+	if err != nil {
+		return registry.PoolChange{}, err
+	}
+	return registry.PoolChange{
+		From: registry.Epoch(c.GetFromEpoch()), Pool: pool,
+		Edits: mapped(c.GetEdits(), func(e *rotav1.PoolChange_Edit) registry.MemberEdit {
+			return registry.MemberEdit{At: int(e.GetAt()), Removed: int(e.GetRemoved()), Members: mapped(e.GetMembers(), fromMember)}
+		}),
+	}, nil
+}
+
 // ToCursors puts a pool's cursors onto the wire.
 func ToCursors(cursors []registry.Cursor) []*rotav1.Cursor {
 	return mapped(cursors, func(c registry.Cursor) *rotav1.Cursor {

@@ -1169,11 +1169,13 @@ func (x *HrwTopicResponse) GetAgeMs() uint64 {
 }
 
 type HrwTopicsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	Keys          []*Key                 `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	Consistency   string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
-	AtLeastIndex  uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Pool         string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	Keys         []*Key                 `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	Consistency  string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
+	AtLeastIndex uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
+	// Answer in chosen and picks instead of topics and nodes, which is shorter.
+	Indexed       bool `protobuf:"varint,5,opt,name=indexed,proto3" json:"indexed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1236,24 +1238,89 @@ func (x *HrwTopicsRequest) GetAtLeastIndex() uint64 {
 	return 0
 }
 
+func (x *HrwTopicsRequest) GetIndexed() bool {
+	if x != nil {
+		return x.Indexed
+	}
+	return false
+}
+
+// Chosen is a node that was chosen, with its topic.
+type Chosen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Topic string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Empty when topic is a log's own.
+	Node          string `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Chosen) Reset() {
+	*x = Chosen{}
+	mi := &file_rota_v1_registry_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Chosen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Chosen) ProtoMessage() {}
+
+func (x *Chosen) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Chosen.ProtoReflect.Descriptor instead.
+func (*Chosen) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Chosen) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *Chosen) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 type HrwTopicsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One a key, in the order of the keys; all empty when nothing is eligible.
-	Topics        []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
-	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	EmptyReason   string   `protobuf:"bytes,3,opt,name=empty_reason,json=emptyReason,proto3" json:"empty_reason,omitempty"`
-	Epoch         uint64   `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Index         uint64   `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
-	Term          uint64   `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
-	ServedBy      string   `protobuf:"bytes,7,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
-	AgeMs         *uint64  `protobuf:"varint,8,opt,name=age_ms,json=ageMs,proto3,oneof" json:"age_ms,omitempty"`
+	Topics      []string `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
+	Nodes       []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	EmptyReason string   `protobuf:"bytes,3,opt,name=empty_reason,json=emptyReason,proto3" json:"empty_reason,omitempty"`
+	Epoch       uint64   `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Index       uint64   `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	Term        uint64   `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
+	ServedBy    string   `protobuf:"bytes,7,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	AgeMs       *uint64  `protobuf:"varint,8,opt,name=age_ms,json=ageMs,proto3,oneof" json:"age_ms,omitempty"`
+	// When indexed was asked: each node that was chosen, once, and for each key
+	// the index of its node among them. Both are empty when nothing is eligible.
+	Chosen        []*Chosen `protobuf:"bytes,9,rep,name=chosen,proto3" json:"chosen,omitempty"`
+	Picks         []uint32  `protobuf:"varint,10,rep,packed,name=picks,proto3" json:"picks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HrwTopicsResponse) Reset() {
 	*x = HrwTopicsResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[17]
+	mi := &file_rota_v1_registry_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1332,7 @@ func (x *HrwTopicsResponse) String() string {
 func (*HrwTopicsResponse) ProtoMessage() {}
 
 func (x *HrwTopicsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[17]
+	mi := &file_rota_v1_registry_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1345,7 @@ func (x *HrwTopicsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HrwTopicsResponse.ProtoReflect.Descriptor instead.
 func (*HrwTopicsResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{17}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HrwTopicsResponse) GetTopics() []string {
@@ -1337,6 +1404,20 @@ func (x *HrwTopicsResponse) GetAgeMs() uint64 {
 	return 0
 }
 
+func (x *HrwTopicsResponse) GetChosen() []*Chosen {
+	if x != nil {
+		return x.Chosen
+	}
+	return nil
+}
+
+func (x *HrwTopicsResponse) GetPicks() []uint32 {
+	if x != nil {
+		return x.Picks
+	}
+	return nil
+}
+
 type RankNodesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Pool  string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
@@ -1353,7 +1434,7 @@ type RankNodesRequest struct {
 
 func (x *RankNodesRequest) Reset() {
 	*x = RankNodesRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[18]
+	mi := &file_rota_v1_registry_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1446,7 @@ func (x *RankNodesRequest) String() string {
 func (*RankNodesRequest) ProtoMessage() {}
 
 func (x *RankNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[18]
+	mi := &file_rota_v1_registry_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1459,7 @@ func (x *RankNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RankNodesRequest.ProtoReflect.Descriptor instead.
 func (*RankNodesRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{18}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RankNodesRequest) GetPool() string {
@@ -1439,7 +1520,7 @@ type RankNodesResponse struct {
 
 func (x *RankNodesResponse) Reset() {
 	*x = RankNodesResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[19]
+	mi := &file_rota_v1_registry_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +1532,7 @@ func (x *RankNodesResponse) String() string {
 func (*RankNodesResponse) ProtoMessage() {}
 
 func (x *RankNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[19]
+	mi := &file_rota_v1_registry_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +1545,7 @@ func (x *RankNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RankNodesResponse.ProtoReflect.Descriptor instead.
 func (*RankNodesResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{19}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RankNodesResponse) GetRanking() []*RankNodesResponse_Entry {
@@ -1528,7 +1609,7 @@ type RequestId struct {
 
 func (x *RequestId) Reset() {
 	*x = RequestId{}
-	mi := &file_rota_v1_registry_proto_msgTypes[20]
+	mi := &file_rota_v1_registry_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1621,7 @@ func (x *RequestId) String() string {
 func (*RequestId) ProtoMessage() {}
 
 func (x *RequestId) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[20]
+	mi := &file_rota_v1_registry_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1634,7 @@ func (x *RequestId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RequestId.ProtoReflect.Descriptor instead.
 func (*RequestId) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{20}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RequestId) GetSession() string {
@@ -1589,7 +1670,7 @@ type RrTopicRequest struct {
 
 func (x *RrTopicRequest) Reset() {
 	*x = RrTopicRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[21]
+	mi := &file_rota_v1_registry_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1682,7 @@ func (x *RrTopicRequest) String() string {
 func (*RrTopicRequest) ProtoMessage() {}
 
 func (x *RrTopicRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[21]
+	mi := &file_rota_v1_registry_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1695,7 @@ func (x *RrTopicRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrTopicRequest.ProtoReflect.Descriptor instead.
 func (*RrTopicRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{21}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RrTopicRequest) GetPool() string {
@@ -1653,7 +1734,7 @@ type RrTopicResponse struct {
 
 func (x *RrTopicResponse) Reset() {
 	*x = RrTopicResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[22]
+	mi := &file_rota_v1_registry_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1746,7 @@ func (x *RrTopicResponse) String() string {
 func (*RrTopicResponse) ProtoMessage() {}
 
 func (x *RrTopicResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[22]
+	mi := &file_rota_v1_registry_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1759,7 @@ func (x *RrTopicResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrTopicResponse.ProtoReflect.Descriptor instead.
 func (*RrTopicResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{22}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RrTopicResponse) GetTopic() string {
@@ -1743,7 +1824,7 @@ type RrTopicsRequest struct {
 
 func (x *RrTopicsRequest) Reset() {
 	*x = RrTopicsRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[23]
+	mi := &file_rota_v1_registry_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +1836,7 @@ func (x *RrTopicsRequest) String() string {
 func (*RrTopicsRequest) ProtoMessage() {}
 
 func (x *RrTopicsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[23]
+	mi := &file_rota_v1_registry_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +1849,7 @@ func (x *RrTopicsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrTopicsRequest.ProtoReflect.Descriptor instead.
 func (*RrTopicsRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{23}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RrTopicsRequest) GetPool() string {
@@ -1815,7 +1896,7 @@ type RrTopicsResponse struct {
 
 func (x *RrTopicsResponse) Reset() {
 	*x = RrTopicsResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[24]
+	mi := &file_rota_v1_registry_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1908,7 @@ func (x *RrTopicsResponse) String() string {
 func (*RrTopicsResponse) ProtoMessage() {}
 
 func (x *RrTopicsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[24]
+	mi := &file_rota_v1_registry_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1921,7 @@ func (x *RrTopicsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrTopicsResponse.ProtoReflect.Descriptor instead.
 func (*RrTopicsResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{24}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RrTopicsResponse) GetTopics() []string {
@@ -1892,6 +1973,145 @@ func (x *RrTopicsResponse) GetServedBy() string {
 	return ""
 }
 
+type RrBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 4,096, taken in order.
+	Turns []*RrBatchRequest_Turn `protobuf:"bytes,1,rep,name=turns,proto3" json:"turns,omitempty"`
+	// Empty: without a session.
+	Session       string `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
+	FirstUnacked  uint64 `protobuf:"varint,3,opt,name=first_unacked,json=firstUnacked,proto3" json:"first_unacked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RrBatchRequest) Reset() {
+	*x = RrBatchRequest{}
+	mi := &file_rota_v1_registry_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RrBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RrBatchRequest) ProtoMessage() {}
+
+func (x *RrBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RrBatchRequest.ProtoReflect.Descriptor instead.
+func (*RrBatchRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RrBatchRequest) GetTurns() []*RrBatchRequest_Turn {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+func (x *RrBatchRequest) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *RrBatchRequest) GetFirstUnacked() uint64 {
+	if x != nil {
+		return x.FirstUnacked
+	}
+	return 0
+}
+
+type RrBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a turn, in order.
+	Turns         []*RrBatchResponse_Turn `protobuf:"bytes,1,rep,name=turns,proto3" json:"turns,omitempty"`
+	Chosen        []*Chosen               `protobuf:"bytes,2,rep,name=chosen,proto3" json:"chosen,omitempty"`
+	Index         uint64                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                  `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	ServedBy      string                  `protobuf:"bytes,5,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RrBatchResponse) Reset() {
+	*x = RrBatchResponse{}
+	mi := &file_rota_v1_registry_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RrBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RrBatchResponse) ProtoMessage() {}
+
+func (x *RrBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RrBatchResponse.ProtoReflect.Descriptor instead.
+func (*RrBatchResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RrBatchResponse) GetTurns() []*RrBatchResponse_Turn {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
+func (x *RrBatchResponse) GetChosen() []*Chosen {
+	if x != nil {
+		return x.Chosen
+	}
+	return nil
+}
+
+func (x *RrBatchResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RrBatchResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *RrBatchResponse) GetServedBy() string {
+	if x != nil {
+		return x.ServedBy
+	}
+	return ""
+}
+
 type RrLogTopicRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "Conn::LOG".
@@ -1905,7 +2125,7 @@ type RrLogTopicRequest struct {
 
 func (x *RrLogTopicRequest) Reset() {
 	*x = RrLogTopicRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[25]
+	mi := &file_rota_v1_registry_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2137,7 @@ func (x *RrLogTopicRequest) String() string {
 func (*RrLogTopicRequest) ProtoMessage() {}
 
 func (x *RrLogTopicRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[25]
+	mi := &file_rota_v1_registry_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2150,7 @@ func (x *RrLogTopicRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrLogTopicRequest.ProtoReflect.Descriptor instead.
 func (*RrLogTopicRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{25}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RrLogTopicRequest) GetLogId() string {
@@ -1972,7 +2192,7 @@ type RrLogTopicResponse struct {
 
 func (x *RrLogTopicResponse) Reset() {
 	*x = RrLogTopicResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[26]
+	mi := &file_rota_v1_registry_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2204,7 @@ func (x *RrLogTopicResponse) String() string {
 func (*RrLogTopicResponse) ProtoMessage() {}
 
 func (x *RrLogTopicResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[26]
+	mi := &file_rota_v1_registry_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2217,7 @@ func (x *RrLogTopicResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RrLogTopicResponse.ProtoReflect.Descriptor instead.
 func (*RrLogTopicResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{26}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RrLogTopicResponse) GetTopic() string {
@@ -2057,7 +2277,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[27]
+	mi := &file_rota_v1_registry_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2069,7 +2289,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[27]
+	mi := &file_rota_v1_registry_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2082,7 +2302,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{27}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{30}
 }
 
 type OpenSessionResponse struct {
@@ -2097,7 +2317,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[28]
+	mi := &file_rota_v1_registry_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2329,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[28]
+	mi := &file_rota_v1_registry_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2342,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{28}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *OpenSessionResponse) GetSession() string {
@@ -2164,7 +2384,7 @@ type ListCursorsRequest struct {
 
 func (x *ListCursorsRequest) Reset() {
 	*x = ListCursorsRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[29]
+	mi := &file_rota_v1_registry_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2396,7 @@ func (x *ListCursorsRequest) String() string {
 func (*ListCursorsRequest) ProtoMessage() {}
 
 func (x *ListCursorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[29]
+	mi := &file_rota_v1_registry_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2409,7 @@ func (x *ListCursorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCursorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCursorsRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{29}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListCursorsRequest) GetPool() string {
@@ -2227,7 +2447,7 @@ type ListCursorsResponse struct {
 
 func (x *ListCursorsResponse) Reset() {
 	*x = ListCursorsResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[30]
+	mi := &file_rota_v1_registry_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2459,7 @@ func (x *ListCursorsResponse) String() string {
 func (*ListCursorsResponse) ProtoMessage() {}
 
 func (x *ListCursorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[30]
+	mi := &file_rota_v1_registry_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2472,7 @@ func (x *ListCursorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCursorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCursorsResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{30}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListCursorsResponse) GetCursors() []*Cursor {
@@ -2302,7 +2522,7 @@ type SetCursorRequest struct {
 
 func (x *SetCursorRequest) Reset() {
 	*x = SetCursorRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[31]
+	mi := &file_rota_v1_registry_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2534,7 @@ func (x *SetCursorRequest) String() string {
 func (*SetCursorRequest) ProtoMessage() {}
 
 func (x *SetCursorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[31]
+	mi := &file_rota_v1_registry_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2547,7 @@ func (x *SetCursorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCursorRequest.ProtoReflect.Descriptor instead.
 func (*SetCursorRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{31}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetCursorRequest) GetPool() string {
@@ -2362,7 +2582,7 @@ type SetCursorResponse struct {
 
 func (x *SetCursorResponse) Reset() {
 	*x = SetCursorResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[32]
+	mi := &file_rota_v1_registry_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2594,7 @@ func (x *SetCursorResponse) String() string {
 func (*SetCursorResponse) ProtoMessage() {}
 
 func (x *SetCursorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[32]
+	mi := &file_rota_v1_registry_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2607,7 @@ func (x *SetCursorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetCursorResponse.ProtoReflect.Descriptor instead.
 func (*SetCursorResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{32}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SetCursorResponse) GetIndex() uint64 {
@@ -2421,7 +2641,7 @@ type DeleteCursorRequest struct {
 
 func (x *DeleteCursorRequest) Reset() {
 	*x = DeleteCursorRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[33]
+	mi := &file_rota_v1_registry_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2653,7 @@ func (x *DeleteCursorRequest) String() string {
 func (*DeleteCursorRequest) ProtoMessage() {}
 
 func (x *DeleteCursorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[33]
+	mi := &file_rota_v1_registry_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2666,7 @@ func (x *DeleteCursorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCursorRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCursorRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{33}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteCursorRequest) GetPool() string {
@@ -2474,7 +2694,7 @@ type DeleteCursorResponse struct {
 
 func (x *DeleteCursorResponse) Reset() {
 	*x = DeleteCursorResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[34]
+	mi := &file_rota_v1_registry_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2706,7 @@ func (x *DeleteCursorResponse) String() string {
 func (*DeleteCursorResponse) ProtoMessage() {}
 
 func (x *DeleteCursorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[34]
+	mi := &file_rota_v1_registry_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2719,7 @@ func (x *DeleteCursorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCursorResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCursorResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{34}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteCursorResponse) GetIndex() uint64 {
@@ -2547,7 +2767,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_rota_v1_registry_proto_msgTypes[35]
+	mi := &file_rota_v1_registry_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2559,7 +2779,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[35]
+	mi := &file_rota_v1_registry_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2572,7 +2792,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{35}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Settings) GetNodeTopicPrefix() string {
@@ -2661,7 +2881,7 @@ type NodeTypes struct {
 
 func (x *NodeTypes) Reset() {
 	*x = NodeTypes{}
-	mi := &file_rota_v1_registry_proto_msgTypes[36]
+	mi := &file_rota_v1_registry_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2893,7 @@ func (x *NodeTypes) String() string {
 func (*NodeTypes) ProtoMessage() {}
 
 func (x *NodeTypes) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[36]
+	mi := &file_rota_v1_registry_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2906,7 @@ func (x *NodeTypes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeTypes.ProtoReflect.Descriptor instead.
 func (*NodeTypes) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{36}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *NodeTypes) GetTypes() []string {
@@ -2706,7 +2926,7 @@ type GetSettingsRequest struct {
 
 func (x *GetSettingsRequest) Reset() {
 	*x = GetSettingsRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[37]
+	mi := &file_rota_v1_registry_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +2938,7 @@ func (x *GetSettingsRequest) String() string {
 func (*GetSettingsRequest) ProtoMessage() {}
 
 func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[37]
+	mi := &file_rota_v1_registry_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +2951,7 @@ func (x *GetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*GetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{37}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetSettingsRequest) GetConsistency() string {
@@ -2761,7 +2981,7 @@ type GetSettingsResponse struct {
 
 func (x *GetSettingsResponse) Reset() {
 	*x = GetSettingsResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[38]
+	mi := &file_rota_v1_registry_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2993,7 @@ func (x *GetSettingsResponse) String() string {
 func (*GetSettingsResponse) ProtoMessage() {}
 
 func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[38]
+	mi := &file_rota_v1_registry_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +3006,7 @@ func (x *GetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*GetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{38}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetSettingsResponse) GetSettings() *Settings {
@@ -2833,7 +3053,7 @@ type SetSettingsRequest struct {
 
 func (x *SetSettingsRequest) Reset() {
 	*x = SetSettingsRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[39]
+	mi := &file_rota_v1_registry_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +3065,7 @@ func (x *SetSettingsRequest) String() string {
 func (*SetSettingsRequest) ProtoMessage() {}
 
 func (x *SetSettingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[39]
+	mi := &file_rota_v1_registry_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +3078,7 @@ func (x *SetSettingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingsRequest.ProtoReflect.Descriptor instead.
 func (*SetSettingsRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{39}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetSettingsRequest) GetSettings() *Settings {
@@ -2881,7 +3101,7 @@ type SetSettingsResponse struct {
 
 func (x *SetSettingsResponse) Reset() {
 	*x = SetSettingsResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[40]
+	mi := &file_rota_v1_registry_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2893,7 +3113,7 @@ func (x *SetSettingsResponse) String() string {
 func (*SetSettingsResponse) ProtoMessage() {}
 
 func (x *SetSettingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[40]
+	mi := &file_rota_v1_registry_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2906,7 +3126,7 @@ func (x *SetSettingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSettingsResponse.ProtoReflect.Descriptor instead.
 func (*SetSettingsResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{40}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetSettingsResponse) GetSettings() *Settings {
@@ -2947,7 +3167,7 @@ func (x *SetSettingsResponse) GetServedBy() string {
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Pool  string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	// The last epoch the client has; 0 is none.
+	// The last epoch that the client has, to go on from there; 0 is none.
 	AfterEpoch    uint64 `protobuf:"varint,2,opt,name=after_epoch,json=afterEpoch,proto3" json:"after_epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2955,7 +3175,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_rota_v1_registry_proto_msgTypes[41]
+	mi := &file_rota_v1_registry_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3187,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[41]
+	mi := &file_rota_v1_registry_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3200,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{41}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *WatchRequest) GetPool() string {
@@ -2997,21 +3217,29 @@ func (x *WatchRequest) GetAfterEpoch() uint64 {
 	return 0
 }
 
+// WatchResponse is one event of a watched pool: the whole of it (pool), what
+// changed (change), or that all is as it was (neither).
 type WatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Pool  *Pool                  `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	// True when changes since after_epoch were lost and this is the whole pool.
-	Reset_        bool   `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
-	Index         uint64 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Term          uint64 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	ServedBy      string `protobuf:"bytes,5,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// Comes first, unless the client goes on from an epoch from which the replica
+	// knows all changes; and whenever it does not.
+	Pool *Pool `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// True when changes since the client's epoch were lost and this is the whole
+	// pool.
+	Reset_   bool        `protobuf:"varint,2,opt,name=reset,proto3" json:"reset,omitempty"`
+	Index    uint64      `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Term     uint64      `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	ServedBy string      `protobuf:"bytes,5,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	Change   *PoolChange `protobuf:"bytes,6,opt,name=change,proto3" json:"change,omitempty"`
+	// How long before the event the replica last knew itself up to date.
+	AgeMs         uint64 `protobuf:"varint,7,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_rota_v1_registry_proto_msgTypes[42]
+	mi := &file_rota_v1_registry_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3251,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[42]
+	mi := &file_rota_v1_registry_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3264,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{42}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WatchResponse) GetPool() *Pool {
@@ -3074,6 +3302,84 @@ func (x *WatchResponse) GetServedBy() string {
 	return ""
 }
 
+func (x *WatchResponse) GetChange() *PoolChange {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetAgeMs() uint64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+// PoolChange leads from one epoch of a pool to another.
+type PoolChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch that it is a change of.
+	FromEpoch uint64 `protobuf:"varint,1,opt,name=from_epoch,json=fromEpoch,proto3" json:"from_epoch,omitempty"`
+	// The pool as it is now, without members.
+	Pool *Pool `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Made one after the other, each on what those before have left.
+	Edits         []*PoolChange_Edit `protobuf:"bytes,3,rep,name=edits,proto3" json:"edits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolChange) Reset() {
+	*x = PoolChange{}
+	mi := &file_rota_v1_registry_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolChange) ProtoMessage() {}
+
+func (x *PoolChange) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolChange.ProtoReflect.Descriptor instead.
+func (*PoolChange) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *PoolChange) GetFromEpoch() uint64 {
+	if x != nil {
+		return x.FromEpoch
+	}
+	return 0
+}
+
+func (x *PoolChange) GetPool() *Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *PoolChange) GetEdits() []*PoolChange_Edit {
+	if x != nil {
+		return x.Edits
+	}
+	return nil
+}
+
 type RebalancePoolsResponse_Move struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
@@ -3085,7 +3391,7 @@ type RebalancePoolsResponse_Move struct {
 
 func (x *RebalancePoolsResponse_Move) Reset() {
 	*x = RebalancePoolsResponse_Move{}
-	mi := &file_rota_v1_registry_proto_msgTypes[43]
+	mi := &file_rota_v1_registry_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3097,7 +3403,7 @@ func (x *RebalancePoolsResponse_Move) String() string {
 func (*RebalancePoolsResponse_Move) ProtoMessage() {}
 
 func (x *RebalancePoolsResponse_Move) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[43]
+	mi := &file_rota_v1_registry_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3453,7 @@ type RankNodesResponse_Entry struct {
 
 func (x *RankNodesResponse_Entry) Reset() {
 	*x = RankNodesResponse_Entry{}
-	mi := &file_rota_v1_registry_proto_msgTypes[44]
+	mi := &file_rota_v1_registry_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3465,7 @@ func (x *RankNodesResponse_Entry) String() string {
 func (*RankNodesResponse_Entry) ProtoMessage() {}
 
 func (x *RankNodesResponse_Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_registry_proto_msgTypes[44]
+	mi := &file_rota_v1_registry_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3478,7 @@ func (x *RankNodesResponse_Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RankNodesResponse_Entry.ProtoReflect.Descriptor instead.
 func (*RankNodesResponse_Entry) Descriptor() ([]byte, []int) {
-	return file_rota_v1_registry_proto_rawDescGZIP(), []int{19, 0}
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{20, 0}
 }
 
 func (x *RankNodesResponse_Entry) GetNode() string {
@@ -3208,6 +3514,252 @@ func (x *RankNodesResponse_Entry) GetEligible() bool {
 		return x.Eligible
 	}
 	return false
+}
+
+type RrBatchRequest_Turn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Pool  string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Each key has its own cursor; at most 255 bytes.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// How many answers; all turns together have at most 16,384.
+	Count uint32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	// Instead of the three above, the log of an rr_log_topic.
+	LogId string `protobuf:"bytes,4,opt,name=log_id,json=logId,proto3" json:"log_id,omitempty"`
+	// The turn's request in the session; 0 without a session.
+	Serial        uint64 `protobuf:"varint,5,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RrBatchRequest_Turn) Reset() {
+	*x = RrBatchRequest_Turn{}
+	mi := &file_rota_v1_registry_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RrBatchRequest_Turn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RrBatchRequest_Turn) ProtoMessage() {}
+
+func (x *RrBatchRequest_Turn) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RrBatchRequest_Turn.ProtoReflect.Descriptor instead.
+func (*RrBatchRequest_Turn) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{26, 0}
+}
+
+func (x *RrBatchRequest_Turn) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *RrBatchRequest_Turn) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RrBatchRequest_Turn) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RrBatchRequest_Turn) GetLogId() string {
+	if x != nil {
+		return x.LogId
+	}
+	return ""
+}
+
+func (x *RrBatchRequest_Turn) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+type RrBatchResponse_Turn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many answers; 0 when nothing is eligible or the turn was refused.
+	Count uint32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// One lap of the answers, as indices into chosen. A rotation repeats
+	// itself: answer i is lap[i mod its length].
+	Lap         []uint32 `protobuf:"varint,2,rep,packed,name=lap,proto3" json:"lap,omitempty"`
+	EmptyReason string   `protobuf:"bytes,3,opt,name=empty_reason,json=emptyReason,proto3" json:"empty_reason,omitempty"`
+	Epoch       uint64   `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Where the turn was taken: for a request that was answered before, then.
+	Index uint64 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	Term  uint64 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
+	// Why the turn was refused: the code as in ErrorDetail, and the text.
+	Code          string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	Error         string `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RrBatchResponse_Turn) Reset() {
+	*x = RrBatchResponse_Turn{}
+	mi := &file_rota_v1_registry_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RrBatchResponse_Turn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RrBatchResponse_Turn) ProtoMessage() {}
+
+func (x *RrBatchResponse_Turn) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RrBatchResponse_Turn.ProtoReflect.Descriptor instead.
+func (*RrBatchResponse_Turn) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{27, 0}
+}
+
+func (x *RrBatchResponse_Turn) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RrBatchResponse_Turn) GetLap() []uint32 {
+	if x != nil {
+		return x.Lap
+	}
+	return nil
+}
+
+func (x *RrBatchResponse_Turn) GetEmptyReason() string {
+	if x != nil {
+		return x.EmptyReason
+	}
+	return ""
+}
+
+func (x *RrBatchResponse_Turn) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *RrBatchResponse_Turn) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RrBatchResponse_Turn) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *RrBatchResponse_Turn) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *RrBatchResponse_Turn) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// Edit replaces members: removed of them, from index at on, by those given.
+type PoolChange_Edit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            uint32                 `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	Removed       uint32                 `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
+	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolChange_Edit) Reset() {
+	*x = PoolChange_Edit{}
+	mi := &file_rota_v1_registry_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolChange_Edit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolChange_Edit) ProtoMessage() {}
+
+func (x *PoolChange_Edit) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_registry_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolChange_Edit.ProtoReflect.Descriptor instead.
+func (*PoolChange_Edit) Descriptor() ([]byte, []int) {
+	return file_rota_v1_registry_proto_rawDescGZIP(), []int{46, 0}
+}
+
+func (x *PoolChange_Edit) GetAt() uint32 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *PoolChange_Edit) GetRemoved() uint32 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *PoolChange_Edit) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
 }
 
 var File_rota_v1_registry_proto protoreflect.FileDescriptor
@@ -3309,12 +3861,16 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\a \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"\x90\x01\n" +
+	"\a_age_ms\"\xaa\x01\n" +
 	"\x10HrwTopicsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
 	"\x04keys\x18\x02 \x03(\v2\f.rota.v1.KeyR\x04keys\x12 \n" +
 	"\vconsistency\x18\x03 \x01(\tR\vconsistency\x12$\n" +
-	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\"\xe8\x01\n" +
+	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\x12\x18\n" +
+	"\aindexed\x18\x05 \x01(\bR\aindexed\"2\n" +
+	"\x06Chosen\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\"\xa7\x02\n" +
 	"\x11HrwTopicsResponse\x12\x16\n" +
 	"\x06topics\x18\x01 \x03(\tR\x06topics\x12\x14\n" +
 	"\x05nodes\x18\x02 \x03(\tR\x05nodes\x12!\n" +
@@ -3323,7 +3879,10 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\a \x01(\tR\bservedBy\x12\x1a\n" +
-	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
+	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01\x12'\n" +
+	"\x06chosen\x18\t \x03(\v2\x0f.rota.v1.ChosenR\x06chosen\x12\x14\n" +
+	"\x05picks\x18\n" +
+	" \x03(\rR\x05picksB\t\n" +
 	"\a_age_ms\"\xbe\x01\n" +
 	"\x10RankNodesRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1e\n" +
@@ -3375,7 +3934,32 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x14\n" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\a \x01(\tR\bservedBy\"l\n" +
+	"\tserved_by\x18\a \x01(\tR\bservedBy\"\xf6\x01\n" +
+	"\x0eRrBatchRequest\x122\n" +
+	"\x05turns\x18\x01 \x03(\v2\x1c.rota.v1.RrBatchRequest.TurnR\x05turns\x12\x18\n" +
+	"\asession\x18\x02 \x01(\tR\asession\x12#\n" +
+	"\rfirst_unacked\x18\x03 \x01(\x04R\ffirstUnacked\x1aq\n" +
+	"\x04Turn\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\x12\x15\n" +
+	"\x06log_id\x18\x04 \x01(\tR\x05logId\x12\x16\n" +
+	"\x06serial\x18\x05 \x01(\x04R\x06serial\"\xf4\x02\n" +
+	"\x0fRrBatchResponse\x123\n" +
+	"\x05turns\x18\x01 \x03(\v2\x1d.rota.v1.RrBatchResponse.TurnR\x05turns\x12'\n" +
+	"\x06chosen\x18\x02 \x03(\v2\x0f.rota.v1.ChosenR\x06chosen\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x1b\n" +
+	"\tserved_by\x18\x05 \x01(\tR\bservedBy\x1a\xbb\x01\n" +
+	"\x04Turn\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\x12\x10\n" +
+	"\x03lap\x18\x02 \x03(\rR\x03lap\x12!\n" +
+	"\fempty_reason\x18\x03 \x01(\tR\vemptyReason\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x12\x14\n" +
+	"\x05error\x18\b \x01(\tR\x05error\"l\n" +
 	"\x11RrLogTopicRequest\x12\x15\n" +
 	"\x06log_id\x18\x01 \x01(\tR\x05logId\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12,\n" +
@@ -3471,13 +4055,25 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\fWatchRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1f\n" +
 	"\vafter_epoch\x18\x02 \x01(\x04R\n" +
-	"afterEpoch\"\x8f\x01\n" +
+	"afterEpoch\"\xd3\x01\n" +
 	"\rWatchResponse\x12!\n" +
 	"\x04pool\x18\x01 \x01(\v2\r.rota.v1.PoolR\x04pool\x12\x14\n" +
 	"\x05reset\x18\x02 \x01(\bR\x05reset\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x05 \x01(\tR\bservedBy2\x88\n" +
+	"\tserved_by\x18\x05 \x01(\tR\bservedBy\x12+\n" +
+	"\x06change\x18\x06 \x01(\v2\x13.rota.v1.PoolChangeR\x06change\x12\x15\n" +
+	"\x06age_ms\x18\a \x01(\x04R\x05ageMs\"\xdb\x01\n" +
+	"\n" +
+	"PoolChange\x12\x1d\n" +
+	"\n" +
+	"from_epoch\x18\x01 \x01(\x04R\tfromEpoch\x12!\n" +
+	"\x04pool\x18\x02 \x01(\v2\r.rota.v1.PoolR\x04pool\x12.\n" +
+	"\x05edits\x18\x03 \x03(\v2\x18.rota.v1.PoolChange.EditR\x05edits\x1a[\n" +
+	"\x04Edit\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\rR\x02at\x12\x18\n" +
+	"\aremoved\x18\x02 \x01(\rR\aremoved\x12)\n" +
+	"\amembers\x18\x03 \x03(\v2\x0f.rota.v1.MemberR\amembers2\xc6\n" +
 	"\n" +
 	"\x0fRegistryService\x12K\n" +
 	"\fRegisterPool\x12\x1c.rota.v1.RegisterPoolRequest\x1a\x1d.rota.v1.RegisterPoolResponse\x12Q\n" +
@@ -3489,7 +4085,8 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\tHrwTopics\x12\x19.rota.v1.HrwTopicsRequest\x1a\x1a.rota.v1.HrwTopicsResponse\x12B\n" +
 	"\tRankNodes\x12\x19.rota.v1.RankNodesRequest\x1a\x1a.rota.v1.RankNodesResponse\x12<\n" +
 	"\aRrTopic\x12\x17.rota.v1.RrTopicRequest\x1a\x18.rota.v1.RrTopicResponse\x12?\n" +
-	"\bRrTopics\x12\x18.rota.v1.RrTopicsRequest\x1a\x19.rota.v1.RrTopicsResponse\x12E\n" +
+	"\bRrTopics\x12\x18.rota.v1.RrTopicsRequest\x1a\x19.rota.v1.RrTopicsResponse\x12<\n" +
+	"\aRrBatch\x12\x17.rota.v1.RrBatchRequest\x1a\x18.rota.v1.RrBatchResponse\x12E\n" +
 	"\n" +
 	"RrLogTopic\x12\x1a.rota.v1.RrLogTopicRequest\x1a\x1b.rota.v1.RrLogTopicResponse\x12H\n" +
 	"\vOpenSession\x12\x1b.rota.v1.OpenSessionRequest\x1a\x1c.rota.v1.OpenSessionResponse\x12H\n" +
@@ -3512,7 +4109,7 @@ func file_rota_v1_registry_proto_rawDescGZIP() []byte {
 	return file_rota_v1_registry_proto_rawDescData
 }
 
-var file_rota_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_rota_v1_registry_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_rota_v1_registry_proto_goTypes = []any{
 	(*PoolSpec)(nil),                    // 0: rota.v1.PoolSpec
 	(*Member)(nil),                      // 1: rota.v1.Member
@@ -3531,35 +4128,42 @@ var file_rota_v1_registry_proto_goTypes = []any{
 	(*HrwTopicRequest)(nil),             // 14: rota.v1.HrwTopicRequest
 	(*HrwTopicResponse)(nil),            // 15: rota.v1.HrwTopicResponse
 	(*HrwTopicsRequest)(nil),            // 16: rota.v1.HrwTopicsRequest
-	(*HrwTopicsResponse)(nil),           // 17: rota.v1.HrwTopicsResponse
-	(*RankNodesRequest)(nil),            // 18: rota.v1.RankNodesRequest
-	(*RankNodesResponse)(nil),           // 19: rota.v1.RankNodesResponse
-	(*RequestId)(nil),                   // 20: rota.v1.RequestId
-	(*RrTopicRequest)(nil),              // 21: rota.v1.RrTopicRequest
-	(*RrTopicResponse)(nil),             // 22: rota.v1.RrTopicResponse
-	(*RrTopicsRequest)(nil),             // 23: rota.v1.RrTopicsRequest
-	(*RrTopicsResponse)(nil),            // 24: rota.v1.RrTopicsResponse
-	(*RrLogTopicRequest)(nil),           // 25: rota.v1.RrLogTopicRequest
-	(*RrLogTopicResponse)(nil),          // 26: rota.v1.RrLogTopicResponse
-	(*OpenSessionRequest)(nil),          // 27: rota.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),         // 28: rota.v1.OpenSessionResponse
-	(*ListCursorsRequest)(nil),          // 29: rota.v1.ListCursorsRequest
-	(*ListCursorsResponse)(nil),         // 30: rota.v1.ListCursorsResponse
-	(*SetCursorRequest)(nil),            // 31: rota.v1.SetCursorRequest
-	(*SetCursorResponse)(nil),           // 32: rota.v1.SetCursorResponse
-	(*DeleteCursorRequest)(nil),         // 33: rota.v1.DeleteCursorRequest
-	(*DeleteCursorResponse)(nil),        // 34: rota.v1.DeleteCursorResponse
-	(*Settings)(nil),                    // 35: rota.v1.Settings
-	(*NodeTypes)(nil),                   // 36: rota.v1.NodeTypes
-	(*GetSettingsRequest)(nil),          // 37: rota.v1.GetSettingsRequest
-	(*GetSettingsResponse)(nil),         // 38: rota.v1.GetSettingsResponse
-	(*SetSettingsRequest)(nil),          // 39: rota.v1.SetSettingsRequest
-	(*SetSettingsResponse)(nil),         // 40: rota.v1.SetSettingsResponse
-	(*WatchRequest)(nil),                // 41: rota.v1.WatchRequest
-	(*WatchResponse)(nil),               // 42: rota.v1.WatchResponse
-	(*RebalancePoolsResponse_Move)(nil), // 43: rota.v1.RebalancePoolsResponse.Move
-	(*RankNodesResponse_Entry)(nil),     // 44: rota.v1.RankNodesResponse.Entry
-	(*Key)(nil),                         // 45: rota.v1.Key
+	(*Chosen)(nil),                      // 17: rota.v1.Chosen
+	(*HrwTopicsResponse)(nil),           // 18: rota.v1.HrwTopicsResponse
+	(*RankNodesRequest)(nil),            // 19: rota.v1.RankNodesRequest
+	(*RankNodesResponse)(nil),           // 20: rota.v1.RankNodesResponse
+	(*RequestId)(nil),                   // 21: rota.v1.RequestId
+	(*RrTopicRequest)(nil),              // 22: rota.v1.RrTopicRequest
+	(*RrTopicResponse)(nil),             // 23: rota.v1.RrTopicResponse
+	(*RrTopicsRequest)(nil),             // 24: rota.v1.RrTopicsRequest
+	(*RrTopicsResponse)(nil),            // 25: rota.v1.RrTopicsResponse
+	(*RrBatchRequest)(nil),              // 26: rota.v1.RrBatchRequest
+	(*RrBatchResponse)(nil),             // 27: rota.v1.RrBatchResponse
+	(*RrLogTopicRequest)(nil),           // 28: rota.v1.RrLogTopicRequest
+	(*RrLogTopicResponse)(nil),          // 29: rota.v1.RrLogTopicResponse
+	(*OpenSessionRequest)(nil),          // 30: rota.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),         // 31: rota.v1.OpenSessionResponse
+	(*ListCursorsRequest)(nil),          // 32: rota.v1.ListCursorsRequest
+	(*ListCursorsResponse)(nil),         // 33: rota.v1.ListCursorsResponse
+	(*SetCursorRequest)(nil),            // 34: rota.v1.SetCursorRequest
+	(*SetCursorResponse)(nil),           // 35: rota.v1.SetCursorResponse
+	(*DeleteCursorRequest)(nil),         // 36: rota.v1.DeleteCursorRequest
+	(*DeleteCursorResponse)(nil),        // 37: rota.v1.DeleteCursorResponse
+	(*Settings)(nil),                    // 38: rota.v1.Settings
+	(*NodeTypes)(nil),                   // 39: rota.v1.NodeTypes
+	(*GetSettingsRequest)(nil),          // 40: rota.v1.GetSettingsRequest
+	(*GetSettingsResponse)(nil),         // 41: rota.v1.GetSettingsResponse
+	(*SetSettingsRequest)(nil),          // 42: rota.v1.SetSettingsRequest
+	(*SetSettingsResponse)(nil),         // 43: rota.v1.SetSettingsResponse
+	(*WatchRequest)(nil),                // 44: rota.v1.WatchRequest
+	(*WatchResponse)(nil),               // 45: rota.v1.WatchResponse
+	(*PoolChange)(nil),                  // 46: rota.v1.PoolChange
+	(*RebalancePoolsResponse_Move)(nil), // 47: rota.v1.RebalancePoolsResponse.Move
+	(*RankNodesResponse_Entry)(nil),     // 48: rota.v1.RankNodesResponse.Entry
+	(*RrBatchRequest_Turn)(nil),         // 49: rota.v1.RrBatchRequest.Turn
+	(*RrBatchResponse_Turn)(nil),        // 50: rota.v1.RrBatchResponse.Turn
+	(*PoolChange_Edit)(nil),             // 51: rota.v1.PoolChange.Edit
+	(*Key)(nil),                         // 52: rota.v1.Key
 }
 var file_rota_v1_registry_proto_depIdxs = []int32{
 	0,  // 0: rota.v1.Pool.spec:type_name -> rota.v1.PoolSpec
@@ -3569,61 +4173,71 @@ var file_rota_v1_registry_proto_depIdxs = []int32{
 	3,  // 4: rota.v1.RegisterPoolResponse.pool:type_name -> rota.v1.Pool
 	3,  // 5: rota.v1.GetPoolResponse.pool:type_name -> rota.v1.Pool
 	3,  // 6: rota.v1.ListPoolsResponse.pools:type_name -> rota.v1.Pool
-	43, // 7: rota.v1.RebalancePoolsResponse.moves:type_name -> rota.v1.RebalancePoolsResponse.Move
-	45, // 8: rota.v1.HrwTopicRequest.key:type_name -> rota.v1.Key
-	45, // 9: rota.v1.HrwTopicsRequest.keys:type_name -> rota.v1.Key
-	45, // 10: rota.v1.RankNodesRequest.key:type_name -> rota.v1.Key
-	44, // 11: rota.v1.RankNodesResponse.ranking:type_name -> rota.v1.RankNodesResponse.Entry
-	20, // 12: rota.v1.RrTopicRequest.request:type_name -> rota.v1.RequestId
-	20, // 13: rota.v1.RrTopicsRequest.request:type_name -> rota.v1.RequestId
-	20, // 14: rota.v1.RrLogTopicRequest.request:type_name -> rota.v1.RequestId
-	2,  // 15: rota.v1.ListCursorsResponse.cursors:type_name -> rota.v1.Cursor
-	36, // 16: rota.v1.Settings.node_types:type_name -> rota.v1.NodeTypes
-	35, // 17: rota.v1.GetSettingsResponse.settings:type_name -> rota.v1.Settings
-	35, // 18: rota.v1.SetSettingsRequest.settings:type_name -> rota.v1.Settings
-	35, // 19: rota.v1.SetSettingsResponse.settings:type_name -> rota.v1.Settings
-	3,  // 20: rota.v1.WatchResponse.pool:type_name -> rota.v1.Pool
-	4,  // 21: rota.v1.RegistryService.RegisterPool:input_type -> rota.v1.RegisterPoolRequest
-	6,  // 22: rota.v1.RegistryService.UnregisterPool:input_type -> rota.v1.UnregisterPoolRequest
-	8,  // 23: rota.v1.RegistryService.GetPool:input_type -> rota.v1.GetPoolRequest
-	10, // 24: rota.v1.RegistryService.ListPools:input_type -> rota.v1.ListPoolsRequest
-	12, // 25: rota.v1.RegistryService.RebalancePools:input_type -> rota.v1.RebalancePoolsRequest
-	14, // 26: rota.v1.RegistryService.HrwTopic:input_type -> rota.v1.HrwTopicRequest
-	16, // 27: rota.v1.RegistryService.HrwTopics:input_type -> rota.v1.HrwTopicsRequest
-	18, // 28: rota.v1.RegistryService.RankNodes:input_type -> rota.v1.RankNodesRequest
-	21, // 29: rota.v1.RegistryService.RrTopic:input_type -> rota.v1.RrTopicRequest
-	23, // 30: rota.v1.RegistryService.RrTopics:input_type -> rota.v1.RrTopicsRequest
-	25, // 31: rota.v1.RegistryService.RrLogTopic:input_type -> rota.v1.RrLogTopicRequest
-	27, // 32: rota.v1.RegistryService.OpenSession:input_type -> rota.v1.OpenSessionRequest
-	29, // 33: rota.v1.RegistryService.ListCursors:input_type -> rota.v1.ListCursorsRequest
-	31, // 34: rota.v1.RegistryService.SetCursor:input_type -> rota.v1.SetCursorRequest
-	33, // 35: rota.v1.RegistryService.DeleteCursor:input_type -> rota.v1.DeleteCursorRequest
-	37, // 36: rota.v1.RegistryService.GetSettings:input_type -> rota.v1.GetSettingsRequest
-	39, // 37: rota.v1.RegistryService.SetSettings:input_type -> rota.v1.SetSettingsRequest
-	41, // 38: rota.v1.RegistryService.Watch:input_type -> rota.v1.WatchRequest
-	5,  // 39: rota.v1.RegistryService.RegisterPool:output_type -> rota.v1.RegisterPoolResponse
-	7,  // 40: rota.v1.RegistryService.UnregisterPool:output_type -> rota.v1.UnregisterPoolResponse
-	9,  // 41: rota.v1.RegistryService.GetPool:output_type -> rota.v1.GetPoolResponse
-	11, // 42: rota.v1.RegistryService.ListPools:output_type -> rota.v1.ListPoolsResponse
-	13, // 43: rota.v1.RegistryService.RebalancePools:output_type -> rota.v1.RebalancePoolsResponse
-	15, // 44: rota.v1.RegistryService.HrwTopic:output_type -> rota.v1.HrwTopicResponse
-	17, // 45: rota.v1.RegistryService.HrwTopics:output_type -> rota.v1.HrwTopicsResponse
-	19, // 46: rota.v1.RegistryService.RankNodes:output_type -> rota.v1.RankNodesResponse
-	22, // 47: rota.v1.RegistryService.RrTopic:output_type -> rota.v1.RrTopicResponse
-	24, // 48: rota.v1.RegistryService.RrTopics:output_type -> rota.v1.RrTopicsResponse
-	26, // 49: rota.v1.RegistryService.RrLogTopic:output_type -> rota.v1.RrLogTopicResponse
-	28, // 50: rota.v1.RegistryService.OpenSession:output_type -> rota.v1.OpenSessionResponse
-	30, // 51: rota.v1.RegistryService.ListCursors:output_type -> rota.v1.ListCursorsResponse
-	32, // 52: rota.v1.RegistryService.SetCursor:output_type -> rota.v1.SetCursorResponse
-	34, // 53: rota.v1.RegistryService.DeleteCursor:output_type -> rota.v1.DeleteCursorResponse
-	38, // 54: rota.v1.RegistryService.GetSettings:output_type -> rota.v1.GetSettingsResponse
-	40, // 55: rota.v1.RegistryService.SetSettings:output_type -> rota.v1.SetSettingsResponse
-	42, // 56: rota.v1.RegistryService.Watch:output_type -> rota.v1.WatchResponse
-	39, // [39:57] is the sub-list for method output_type
-	21, // [21:39] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	47, // 7: rota.v1.RebalancePoolsResponse.moves:type_name -> rota.v1.RebalancePoolsResponse.Move
+	52, // 8: rota.v1.HrwTopicRequest.key:type_name -> rota.v1.Key
+	52, // 9: rota.v1.HrwTopicsRequest.keys:type_name -> rota.v1.Key
+	17, // 10: rota.v1.HrwTopicsResponse.chosen:type_name -> rota.v1.Chosen
+	52, // 11: rota.v1.RankNodesRequest.key:type_name -> rota.v1.Key
+	48, // 12: rota.v1.RankNodesResponse.ranking:type_name -> rota.v1.RankNodesResponse.Entry
+	21, // 13: rota.v1.RrTopicRequest.request:type_name -> rota.v1.RequestId
+	21, // 14: rota.v1.RrTopicsRequest.request:type_name -> rota.v1.RequestId
+	49, // 15: rota.v1.RrBatchRequest.turns:type_name -> rota.v1.RrBatchRequest.Turn
+	50, // 16: rota.v1.RrBatchResponse.turns:type_name -> rota.v1.RrBatchResponse.Turn
+	17, // 17: rota.v1.RrBatchResponse.chosen:type_name -> rota.v1.Chosen
+	21, // 18: rota.v1.RrLogTopicRequest.request:type_name -> rota.v1.RequestId
+	2,  // 19: rota.v1.ListCursorsResponse.cursors:type_name -> rota.v1.Cursor
+	39, // 20: rota.v1.Settings.node_types:type_name -> rota.v1.NodeTypes
+	38, // 21: rota.v1.GetSettingsResponse.settings:type_name -> rota.v1.Settings
+	38, // 22: rota.v1.SetSettingsRequest.settings:type_name -> rota.v1.Settings
+	38, // 23: rota.v1.SetSettingsResponse.settings:type_name -> rota.v1.Settings
+	3,  // 24: rota.v1.WatchResponse.pool:type_name -> rota.v1.Pool
+	46, // 25: rota.v1.WatchResponse.change:type_name -> rota.v1.PoolChange
+	3,  // 26: rota.v1.PoolChange.pool:type_name -> rota.v1.Pool
+	51, // 27: rota.v1.PoolChange.edits:type_name -> rota.v1.PoolChange.Edit
+	1,  // 28: rota.v1.PoolChange.Edit.members:type_name -> rota.v1.Member
+	4,  // 29: rota.v1.RegistryService.RegisterPool:input_type -> rota.v1.RegisterPoolRequest
+	6,  // 30: rota.v1.RegistryService.UnregisterPool:input_type -> rota.v1.UnregisterPoolRequest
+	8,  // 31: rota.v1.RegistryService.GetPool:input_type -> rota.v1.GetPoolRequest
+	10, // 32: rota.v1.RegistryService.ListPools:input_type -> rota.v1.ListPoolsRequest
+	12, // 33: rota.v1.RegistryService.RebalancePools:input_type -> rota.v1.RebalancePoolsRequest
+	14, // 34: rota.v1.RegistryService.HrwTopic:input_type -> rota.v1.HrwTopicRequest
+	16, // 35: rota.v1.RegistryService.HrwTopics:input_type -> rota.v1.HrwTopicsRequest
+	19, // 36: rota.v1.RegistryService.RankNodes:input_type -> rota.v1.RankNodesRequest
+	22, // 37: rota.v1.RegistryService.RrTopic:input_type -> rota.v1.RrTopicRequest
+	24, // 38: rota.v1.RegistryService.RrTopics:input_type -> rota.v1.RrTopicsRequest
+	26, // 39: rota.v1.RegistryService.RrBatch:input_type -> rota.v1.RrBatchRequest
+	28, // 40: rota.v1.RegistryService.RrLogTopic:input_type -> rota.v1.RrLogTopicRequest
+	30, // 41: rota.v1.RegistryService.OpenSession:input_type -> rota.v1.OpenSessionRequest
+	32, // 42: rota.v1.RegistryService.ListCursors:input_type -> rota.v1.ListCursorsRequest
+	34, // 43: rota.v1.RegistryService.SetCursor:input_type -> rota.v1.SetCursorRequest
+	36, // 44: rota.v1.RegistryService.DeleteCursor:input_type -> rota.v1.DeleteCursorRequest
+	40, // 45: rota.v1.RegistryService.GetSettings:input_type -> rota.v1.GetSettingsRequest
+	42, // 46: rota.v1.RegistryService.SetSettings:input_type -> rota.v1.SetSettingsRequest
+	44, // 47: rota.v1.RegistryService.Watch:input_type -> rota.v1.WatchRequest
+	5,  // 48: rota.v1.RegistryService.RegisterPool:output_type -> rota.v1.RegisterPoolResponse
+	7,  // 49: rota.v1.RegistryService.UnregisterPool:output_type -> rota.v1.UnregisterPoolResponse
+	9,  // 50: rota.v1.RegistryService.GetPool:output_type -> rota.v1.GetPoolResponse
+	11, // 51: rota.v1.RegistryService.ListPools:output_type -> rota.v1.ListPoolsResponse
+	13, // 52: rota.v1.RegistryService.RebalancePools:output_type -> rota.v1.RebalancePoolsResponse
+	15, // 53: rota.v1.RegistryService.HrwTopic:output_type -> rota.v1.HrwTopicResponse
+	18, // 54: rota.v1.RegistryService.HrwTopics:output_type -> rota.v1.HrwTopicsResponse
+	20, // 55: rota.v1.RegistryService.RankNodes:output_type -> rota.v1.RankNodesResponse
+	23, // 56: rota.v1.RegistryService.RrTopic:output_type -> rota.v1.RrTopicResponse
+	25, // 57: rota.v1.RegistryService.RrTopics:output_type -> rota.v1.RrTopicsResponse
+	27, // 58: rota.v1.RegistryService.RrBatch:output_type -> rota.v1.RrBatchResponse
+	29, // 59: rota.v1.RegistryService.RrLogTopic:output_type -> rota.v1.RrLogTopicResponse
+	31, // 60: rota.v1.RegistryService.OpenSession:output_type -> rota.v1.OpenSessionResponse
+	33, // 61: rota.v1.RegistryService.ListCursors:output_type -> rota.v1.ListCursorsResponse
+	35, // 62: rota.v1.RegistryService.SetCursor:output_type -> rota.v1.SetCursorResponse
+	37, // 63: rota.v1.RegistryService.DeleteCursor:output_type -> rota.v1.DeleteCursorResponse
+	41, // 64: rota.v1.RegistryService.GetSettings:output_type -> rota.v1.GetSettingsResponse
+	43, // 65: rota.v1.RegistryService.SetSettings:output_type -> rota.v1.SetSettingsResponse
+	45, // 66: rota.v1.RegistryService.Watch:output_type -> rota.v1.WatchResponse
+	48, // [48:67] is the sub-list for method output_type
+	29, // [29:48] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_registry_proto_init() }
@@ -3636,18 +4250,18 @@ func file_rota_v1_registry_proto_init() {
 	file_rota_v1_registry_proto_msgTypes[9].OneofWrappers = []any{}
 	file_rota_v1_registry_proto_msgTypes[11].OneofWrappers = []any{}
 	file_rota_v1_registry_proto_msgTypes[15].OneofWrappers = []any{}
-	file_rota_v1_registry_proto_msgTypes[17].OneofWrappers = []any{}
-	file_rota_v1_registry_proto_msgTypes[19].OneofWrappers = []any{}
-	file_rota_v1_registry_proto_msgTypes[30].OneofWrappers = []any{}
-	file_rota_v1_registry_proto_msgTypes[35].OneofWrappers = []any{}
+	file_rota_v1_registry_proto_msgTypes[18].OneofWrappers = []any{}
+	file_rota_v1_registry_proto_msgTypes[20].OneofWrappers = []any{}
+	file_rota_v1_registry_proto_msgTypes[33].OneofWrappers = []any{}
 	file_rota_v1_registry_proto_msgTypes[38].OneofWrappers = []any{}
+	file_rota_v1_registry_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_registry_proto_rawDesc), len(file_rota_v1_registry_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -61,6 +61,8 @@ const (
 	// RegistryServiceRrTopicsProcedure is the fully-qualified name of the RegistryService's RrTopics
 	// RPC.
 	RegistryServiceRrTopicsProcedure = "/rota.v1.RegistryService/RrTopics"
+	// RegistryServiceRrBatchProcedure is the fully-qualified name of the RegistryService's RrBatch RPC.
+	RegistryServiceRrBatchProcedure = "/rota.v1.RegistryService/RrBatch"
 	// RegistryServiceRrLogTopicProcedure is the fully-qualified name of the RegistryService's
 	// RrLogTopic RPC.
 	RegistryServiceRrLogTopicProcedure = "/rota.v1.RegistryService/RrLogTopic"
@@ -108,6 +110,9 @@ type RegistryServiceClient interface {
 	RrTopic(context.Context, *connect.Request[v1.RrTopicRequest]) (*connect.Response[v1.RrTopicResponse], error)
 	// RrTopics takes count turns in one step.
 	RrTopics(context.Context, *connect.Request[v1.RrTopicsRequest]) (*connect.Response[v1.RrTopicsResponse], error)
+	// RrBatch takes turns of many cursors in one step, for programs that gather
+	// the calls of many users; the Go client does.
+	RrBatch(context.Context, *connect.Request[v1.RrBatchRequest]) (*connect.Response[v1.RrBatchResponse], error)
 	// RrLogTopic is Zeek's rr_log_topic.
 	RrLogTopic(context.Context, *connect.Request[v1.RrLogTopicRequest]) (*connect.Response[v1.RrLogTopicResponse], error)
 	// OpenSession opens a session under which a retried request counts once.
@@ -118,7 +123,9 @@ type RegistryServiceClient interface {
 	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
 	// SetSettings changes the settings that are given and leaves the others.
 	SetSettings(context.Context, *connect.Request[v1.SetSettingsRequest]) (*connect.Response[v1.SetSettingsResponse], error)
-	// Watch streams a pool: whole first, then its changes by epoch.
+	// Watch streams a pool: whole first, then each change of it in order, and a
+	// sign of life every second. A pool that is removed ends the stream with
+	// not_found.
 	Watch(context.Context, *connect.Request[v1.WatchRequest]) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 }
 
@@ -193,6 +200,12 @@ func NewRegistryServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(registryServiceMethods.ByName("RrTopics")),
 			connect.WithClientOptions(opts...),
 		),
+		rrBatch: connect.NewClient[v1.RrBatchRequest, v1.RrBatchResponse](
+			httpClient,
+			baseURL+RegistryServiceRrBatchProcedure,
+			connect.WithSchema(registryServiceMethods.ByName("RrBatch")),
+			connect.WithClientOptions(opts...),
+		),
 		rrLogTopic: connect.NewClient[v1.RrLogTopicRequest, v1.RrLogTopicResponse](
 			httpClient,
 			baseURL+RegistryServiceRrLogTopicProcedure,
@@ -256,6 +269,7 @@ type registryServiceClient struct {
 	rankNodes      *connect.Client[v1.RankNodesRequest, v1.RankNodesResponse]
 	rrTopic        *connect.Client[v1.RrTopicRequest, v1.RrTopicResponse]
 	rrTopics       *connect.Client[v1.RrTopicsRequest, v1.RrTopicsResponse]
+	rrBatch        *connect.Client[v1.RrBatchRequest, v1.RrBatchResponse]
 	rrLogTopic     *connect.Client[v1.RrLogTopicRequest, v1.RrLogTopicResponse]
 	openSession    *connect.Client[v1.OpenSessionRequest, v1.OpenSessionResponse]
 	listCursors    *connect.Client[v1.ListCursorsRequest, v1.ListCursorsResponse]
@@ -314,6 +328,11 @@ func (c *registryServiceClient) RrTopic(ctx context.Context, req *connect.Reques
 // RrTopics calls rota.v1.RegistryService.RrTopics.
 func (c *registryServiceClient) RrTopics(ctx context.Context, req *connect.Request[v1.RrTopicsRequest]) (*connect.Response[v1.RrTopicsResponse], error) {
 	return c.rrTopics.CallUnary(ctx, req)
+}
+
+// RrBatch calls rota.v1.RegistryService.RrBatch.
+func (c *registryServiceClient) RrBatch(ctx context.Context, req *connect.Request[v1.RrBatchRequest]) (*connect.Response[v1.RrBatchResponse], error) {
+	return c.rrBatch.CallUnary(ctx, req)
 }
 
 // RrLogTopic calls rota.v1.RegistryService.RrLogTopic.
@@ -378,6 +397,9 @@ type RegistryServiceHandler interface {
 	RrTopic(context.Context, *connect.Request[v1.RrTopicRequest]) (*connect.Response[v1.RrTopicResponse], error)
 	// RrTopics takes count turns in one step.
 	RrTopics(context.Context, *connect.Request[v1.RrTopicsRequest]) (*connect.Response[v1.RrTopicsResponse], error)
+	// RrBatch takes turns of many cursors in one step, for programs that gather
+	// the calls of many users; the Go client does.
+	RrBatch(context.Context, *connect.Request[v1.RrBatchRequest]) (*connect.Response[v1.RrBatchResponse], error)
 	// RrLogTopic is Zeek's rr_log_topic.
 	RrLogTopic(context.Context, *connect.Request[v1.RrLogTopicRequest]) (*connect.Response[v1.RrLogTopicResponse], error)
 	// OpenSession opens a session under which a retried request counts once.
@@ -388,7 +410,9 @@ type RegistryServiceHandler interface {
 	GetSettings(context.Context, *connect.Request[v1.GetSettingsRequest]) (*connect.Response[v1.GetSettingsResponse], error)
 	// SetSettings changes the settings that are given and leaves the others.
 	SetSettings(context.Context, *connect.Request[v1.SetSettingsRequest]) (*connect.Response[v1.SetSettingsResponse], error)
-	// Watch streams a pool: whole first, then its changes by epoch.
+	// Watch streams a pool: whole first, then each change of it in order, and a
+	// sign of life every second. A pool that is removed ends the stream with
+	// not_found.
 	Watch(context.Context, *connect.Request[v1.WatchRequest], *connect.ServerStream[v1.WatchResponse]) error
 }
 
@@ -457,6 +481,12 @@ func NewRegistryServiceHandler(svc RegistryServiceHandler, opts ...connect.Handl
 		RegistryServiceRrTopicsProcedure,
 		svc.RrTopics,
 		connect.WithSchema(registryServiceMethods.ByName("RrTopics")),
+		connect.WithHandlerOptions(opts...),
+	)
+	registryServiceRrBatchHandler := connect.NewUnaryHandler(
+		RegistryServiceRrBatchProcedure,
+		svc.RrBatch,
+		connect.WithSchema(registryServiceMethods.ByName("RrBatch")),
 		connect.WithHandlerOptions(opts...),
 	)
 	registryServiceRrLogTopicHandler := connect.NewUnaryHandler(
@@ -529,6 +559,8 @@ func NewRegistryServiceHandler(svc RegistryServiceHandler, opts ...connect.Handl
 			registryServiceRrTopicHandler.ServeHTTP(w, r)
 		case RegistryServiceRrTopicsProcedure:
 			registryServiceRrTopicsHandler.ServeHTTP(w, r)
+		case RegistryServiceRrBatchProcedure:
+			registryServiceRrBatchHandler.ServeHTTP(w, r)
 		case RegistryServiceRrLogTopicProcedure:
 			registryServiceRrLogTopicHandler.ServeHTTP(w, r)
 		case RegistryServiceOpenSessionProcedure:
@@ -592,6 +624,10 @@ func (UnimplementedRegistryServiceHandler) RrTopic(context.Context, *connect.Req
 
 func (UnimplementedRegistryServiceHandler) RrTopics(context.Context, *connect.Request[v1.RrTopicsRequest]) (*connect.Response[v1.RrTopicsResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.RegistryService.RrTopics is not implemented"))
+}
+
+func (UnimplementedRegistryServiceHandler) RrBatch(context.Context, *connect.Request[v1.RrBatchRequest]) (*connect.Response[v1.RrBatchResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.RegistryService.RrBatch is not implemented"))
 }
 
 func (UnimplementedRegistryServiceHandler) RrLogTopic(context.Context, *connect.Request[v1.RrLogTopicRequest]) (*connect.Response[v1.RrLogTopicResponse], error) {

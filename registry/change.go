@@ -1,0 +1,75 @@
+package registry
+
+import "slices"
+
+// PoolChange leads from one epoch of a pool to another: what a watcher is told
+// instead of the whole pool.
+type PoolChange struct {
+	// From is the epoch that it is a change of.
+	From Epoch
+	// Pool is the pool as it is now, without its members.
+	Pool PoolInfo
+	// Edits make the members before into those now, one after the other.
+	Edits []MemberEdit
+}
+
+// MemberEdit replaces Removed members, from index At on, by Members.
+type MemberEdit struct {
+	At, Removed int
+	Members     []MemberInfo
+}
+
+// DiffPools gives the change that leads from one state of a pool to another.
+// Members that keep their place are not in it, unless they changed themselves.
+func DiffPools(before, after PoolInfo) PoolChange {
+	change := PoolChange{From: before.Epoch, Pool: after}
+	change.Pool.Members = nil
+	if len(before.Members) == len(after.Members) {
+		change.Edits = replacements(before.Members, after.Members)
+		return change
+	}
+	head := 0
+	for head < min(len(before.Members), len(after.Members)) && before.Members[head] == after.Members[head] {
+		head++
+	}
+	was, now := before.Members[head:], after.Members[head:]
+	for len(was) > 0 && len(now) > 0 && was[len(was)-1] == now[len(now)-1] {
+		was, now = was[:len(was)-1], now[:len(now)-1]
+	}
+	change.Edits = []MemberEdit{{At: head, Removed: len(was), Members: slices.Clone(now)}}
+	return change
+}
+
+// replacements gives an edit for each run of members that differ.
+func replacements(before, after []MemberInfo) []MemberEdit {
+	var edits []MemberEdit
+	for from := 0; from < len(before); from++ {
+		to := from
+		for to < len(before) && before[to] != after[to] {
+			to++
+		}
+		if to > from {
+			edits = append(edits, MemberEdit{At: from, Removed: to - from, Members: slices.Clone(after[from:to])})
+			from = to
+		}
+	}
+	return edits
+}
+
+// Apply gives the pool that the change makes of the one before, which stays as
+// it is. The error says why it is no change of that pool.
+func (c PoolChange) Apply(before PoolInfo) (PoolInfo, error) {
+	if before.Spec.Name != c.Pool.Spec.Name || before.Epoch != c.From {
+		return PoolInfo{}, Errorf(Invalid, "change of pool %q from epoch %d: there is pool %q at epoch %d", c.Pool.Spec.Name, c.From, before.Spec.Name, before.Epoch)
+	}
+	members := slices.Clone(before.Members)
+	for _, e := range c.Edits {
+		if e.At < 0 || e.Removed < 0 || e.Removed > len(members)-e.At {
+			return PoolInfo{}, Errorf(Invalid, "change of pool %q to epoch %d: it replaces %d members from index %d on, of %d", c.Pool.Spec.Name, c.Pool.Epoch, e.Removed, e.At, len(members))
+		}
+		members = slices.Replace(members, e.At, e.At+e.Removed, e.Members...)
+	}
+	after := c.Pool
+	after.Members = members
+	return after, nil
+}
