@@ -69,7 +69,9 @@ func TestRrBatch(t *testing.T) {
 func TestRrBatchRefused(t *testing.T) {
 	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
 		before := m.Self().Applied
-		turn := func(n uint32) *rotav1.RrBatchRequest_Turn { return &rotav1.RrBatchRequest_Turn{Pool: "proxy", Count: n} }
+		turn := func(n uint32) *rotav1.RrBatchRequest_Turn {
+			return &rotav1.RrBatchRequest_Turn{Pool: "proxy", Count: n}
+		}
 		many := make([]*rotav1.RrBatchRequest_Turn, registry.BatchTurnsMax+1)
 		for i := range many {
 			many[i] = turn(1)
