@@ -25,21 +25,21 @@ func (s *State) Apply(at Stamp, cmd Command) (Result, error) {
 		return s.openSession(c), nil
 	}
 	at.Clock = s.clock
-	d := draft{State: *s, was: s, at: at}
+	d := draft{View: s.View, was: &s.View, at: at}
 	res, err := d.apply(cmd)
 	if err != nil || !res.Changed {
 		return Result{Skipped: res.Skipped}, err
 	}
-	d.settleCursors()
-	*s = d.State
+	s.cursors.follow(&s.View, &d.View)
+	s.View = d.View
 	return res, nil
 }
 
-// draft is the state as a command would leave it. It shares with the state
+// draft is the view as a command would leave it. It shares with the view
 // before everything that the command leaves alone.
 type draft struct {
-	State
-	was *State
+	View
+	was *View
 	at  Stamp
 	// whole are the node types whose pools get Zeek's whole function.
 	whole []NodeType
@@ -93,6 +93,9 @@ func (d *draft) change(cmd Command) (changed bool, skipped int, err error) {
 // settle makes the pools follow the layout, the specs and the settings:
 // members, eligibility, bounds, and last the epochs.
 func (d *draft) settle() error {
+	if !d.settings.sameNodeTopics(&d.was.settings) {
+		d.retopic()
+	}
 	diff := diffNodes(d.was.nodes, d.nodes)
 	d.assign(diff)
 	d.refresh(diff.flipped)
@@ -106,12 +109,12 @@ func (d *draft) settle() error {
 
 // nodesDiff is how one layout differs from another.
 type nodesDiff struct {
-	added, removed []*Node // sorted by name
+	added, removed []*listed // sorted by name
 	flipped        map[NodeName]bool
 }
 
 // diffNodes compares records by identity, for they are never changed in place.
-func diffNodes(was, now []*Node) nodesDiff {
+func diffNodes(was, now []*listed) nodesDiff {
 	diff := nodesDiff{flipped: make(map[NodeName]bool)}
 	for i, j := 0, 0; i < len(was) || j < len(now); {
 		switch {
@@ -136,28 +139,60 @@ func (d *draft) refresh(flipped map[NodeName]bool) {
 	if len(flipped) == 0 {
 		return
 	}
-	only := NodeName("")        // The one, if there is one only: comparing is faster than looking up.
+	only := NodeName("")        // The one, if there is one only: to find it is faster than to ask each member.
 	for name := range flipped { // any order
 		only = name
 	}
 	for i, p := range d.pools {
-		var members []member
-		for at := range p.members {
-			if len(flipped) == 1 && p.members[at].name != only {
-				continue
+		eligible := p.eligible
+		if len(flipped) > 1 {
+			for at := range p.members {
+				if now, ok := flipped[p.members[at].name]; ok {
+					eligible = withEligible(p.eligible, eligible, at, now)
+				}
 			}
-			eligible, ok := flipped[p.members[at].name]
-			if !ok || eligible == p.members[at].eligible {
-				continue
-			}
-			if members == nil {
-				members = slices.Clone(p.members)
-			}
-			members[at].eligible = eligible
+		} else if at := p.find(only); at >= 0 {
+			eligible = withEligible(p.eligible, eligible, at, flipped[only])
 		}
-		if members != nil {
-			d.putPool(i, p.seat(members))
+		if !sameSlice(eligible, p.eligible) {
+			changed := *p
+			changed.eligible = eligible
+			d.putPool(i, &changed)
 		}
+	}
+}
+
+// withEligible notes at one index of list, which is a copy of what was, or that
+// itself as long as they are the same.
+func withEligible(was, list []bool, at int, now bool) []bool {
+	if list[at] == now {
+		return list
+	}
+	if sameSlice(list, was) {
+		list = slices.Clone(list)
+	}
+	list[at] = now
+	return list
+}
+
+// sameSlice reports whether two slices of one length are one in memory.
+func sameSlice[T any](a, b []T) bool { return len(a) == 0 || &a[0] == &b[0] }
+
+// retopic gives all nodes and members the topics that the settings now say.
+func (d *draft) retopic() {
+	nodes := make([]*listed, len(d.nodes))
+	topics := make(map[NodeName]string, len(d.nodes))
+	for i, n := range d.nodes {
+		nodes[i] = &listed{n.Node, d.settings.nodeTopic(n.Name)}
+		topics[n.Name] = nodes[i].topic
+	}
+	d.nodes = nodes
+	for i, p := range d.pools {
+		members := slices.Clone(p.members)
+		for at := range members {
+			members[at].topic = topics[members[at].name]
+		}
+		d.putPool(i, p.seat(members, p.eligible))
 	}
 }
 
@@ -175,12 +210,12 @@ func (d *draft) ownPools() {
 }
 
 // putNode replaces the record of its name, or adds it.
-func (d *draft) putNode(n *Node) {
+func (d *draft) putNode(n Node) {
 	d.ownNodes()
 	if i, ok := d.findNode(n.Name); ok {
-		d.nodes[i] = n
+		d.nodes[i] = &listed{n, d.nodes[i].topic}
 	} else {
-		d.nodes = slices.Insert(d.nodes, i, n)
+		d.nodes = slices.Insert(d.nodes, i, &listed{n, d.settings.nodeTopic(n.Name)})
 	}
 }
 
@@ -191,9 +226,9 @@ func (d *draft) ownNodes() {
 }
 
 // bounds refuses what would be more than all pools together may hold.
-func (s *State) bounds() error {
+func (v *View) bounds() error {
 	sum := 0
-	for _, p := range s.pools {
+	for _, p := range v.pools {
 		sum += len(p.members)
 		if len(p.members) > MembersMax {
 			return Errorf(Limit, "pool %q would have %d members, at most %d are allowed: set max_nodes", p.spec.Name, len(p.members), MembersMax)
@@ -207,11 +242,9 @@ func (s *State) bounds() error {
 
 // stampEpochs gives the entry's index to every pool that users see changed.
 func (d *draft) stampEpochs() {
-	shown := d.settings.Show(d.settings.NodeTopicPrefix+"/") == d.was.settings.Show(d.was.settings.NodeTopicPrefix+"/")
 	for i, p := range d.pools {
 		q, err := d.was.pool(p.spec.Name)
-		if err == nil && p.sameAs(q) && (shown || len(p.members) == 0) &&
-			d.settings.Show(p.spec.Topic) == d.was.settings.Show(q.spec.Topic) {
+		if err == nil && p.sameAs(q) && d.settings.Show(p.spec.Topic) == d.was.settings.Show(q.spec.Topic) {
 			continue
 		}
 		changed := *p
@@ -222,7 +255,11 @@ func (d *draft) stampEpochs() {
 
 // sameAs compares all but the epoch.
 func (p *pool) sameAs(q *pool) bool {
-	return p == q || p.spec.equal(q.spec) && slices.Equal(p.members, q.members)
+	if p == q {
+		return true
+	}
+	sameRoster := p.roster == q.roster || slices.Equal(p.members, q.members)
+	return sameRoster && p.spec.equal(q.spec) && slices.Equal(p.eligible, q.eligible)
 }
 
 // listMoves says, in the order of the assignment, whose members changed.
@@ -230,7 +267,7 @@ func (d *draft) listMoves() {
 	for _, p := range slices.SortedFunc(slices.Values(d.pools), byTopic) {
 		var before []member
 		if q, err := d.was.pool(p.spec.Name); err == nil {
-			if q == p {
+			if q.roster == p.roster {
 				continue
 			}
 			before = q.members
@@ -242,25 +279,19 @@ func (d *draft) listMoves() {
 }
 
 func moveOf(name PoolName, before, after []member) Move {
-	return Move{Pool: name, Before: (&pool{members: before}).names(), After: (&pool{members: after}).names()}
+	return Move{Pool: name, Before: namesOf(before), After: namesOf(after)}
+}
+
+func namesOf(members []member) []NodeName {
+	names := make([]NodeName, len(members))
+	for i := range members {
+		names[i] = members[i].name
+	}
+	return names
 }
 
 func sameNames(a, b []member) bool {
 	return slices.EqualFunc(a, b, func(a, b member) bool { return a.name == b.name })
-}
-
-// settleCursors makes the cursors follow the pools, once nothing can be
-// refused any more.
-func (d *draft) settleCursors() {
-	for _, q := range d.was.pools {
-		p, err := d.pool(q.spec.Name)
-		switch {
-		case err != nil:
-			d.cursors.removePool(q.spec.Name)
-		case p != q && !sameNames(q.members, p.members):
-			d.cursors.remap(q.spec.Name, q.members, p.members)
-		}
-	}
 }
 
 func (d *draft) foundCluster(c FoundCluster) (bool, error) {

@@ -7,28 +7,28 @@ import (
 )
 
 // managerLogs is the effective manager_is_logger.
-func (s *State) managerLogs() bool {
-	if s.settings.ManagerIsLogger != ManagerIsLoggerAuto {
-		return s.settings.ManagerIsLogger == ManagerIsLoggerTrue
+func (v *View) managerLogs() bool {
+	if v.settings.ManagerIsLogger != ManagerIsLoggerAuto {
+		return v.settings.ManagerIsLogger == ManagerIsLoggerTrue
 	}
-	return !slices.ContainsFunc(s.nodes, func(n *Node) bool { return n.Type == Logger })
+	return !slices.ContainsFunc(v.nodes, func(n *listed) bool { return n.Type == Logger })
 }
 
 // candidates lists the nodes that pools of a type draw from, in Zeek's order:
 // by name, and behind the loggers the first manager, if it logs.
-func (s *State) candidates(t NodeType) []*Node {
-	list := s.nodesOf(t)
-	if t == Logger && s.managerLogs() {
-		if i := slices.IndexFunc(s.nodes, func(n *Node) bool { return n.Type == Manager }); i >= 0 {
-			list = append(list, s.nodes[i])
+func (v *View) candidates(t NodeType) []*listed {
+	list := v.nodesOf(t)
+	if t == Logger && v.managerLogs() {
+		if i := slices.IndexFunc(v.nodes, func(n *listed) bool { return n.Type == Manager }); i >= 0 {
+			list = append(list, v.nodes[i])
 		}
 	}
 	return list
 }
 
-func (s *State) nodesOf(t NodeType) []*Node {
-	var list []*Node
-	for _, n := range s.nodes {
+func (v *View) nodesOf(t NodeType) []*listed {
+	var list []*listed
+	for _, n := range v.nodes {
 		if n.Type == t {
 			list = append(list, n)
 		}
@@ -60,7 +60,7 @@ func (d *draft) assign(diff nodesDiff) {
 	}
 }
 
-func sameNode(a, b *Node) bool { return a.Name == b.Name }
+func sameNode(a, b *listed) bool { return a.Name == b.Name }
 
 // concerned lists, sorted, the types whose candidates or rules may differ. A
 // manager may be one of the loggers.
@@ -86,20 +86,41 @@ func (d *draft) assignWhole(t NodeType) {
 
 // reseat gives a pool its members, unless it has them.
 func (d *draft) reseat(p *pool, members []member) {
-	shared := len(members) > 0 && len(members) == len(p.members) && &members[0] == &p.members[0]
-	if shared || slices.Equal(p.members, members) {
+	if len(members) == len(p.members) && (sameSlice(members, p.members) || slices.Equal(p.members, members)) {
 		return
 	}
 	i, _ := d.findPool(p.spec.Name)
-	d.putPool(i, p.seat(members))
+	d.putPool(i, p.seat(members, d.eligibility(p, members)))
+}
+
+// eligibility says which of a pool's new members are eligible: those who kept
+// their place from either end as before, which is most of them when somebody
+// came or went, and the others as their records say.
+func (d *draft) eligibility(p *pool, members []member) []bool {
+	list := make([]bool, len(members))
+	head, tail := 0, 0
+	for most := min(len(members), len(p.members)); head < most && members[head].name == p.members[head].name; head++ {
+		list[head] = p.eligible[head]
+	}
+	for most := min(len(members), len(p.members)) - head; tail < most; tail++ {
+		to, from := len(members)-1-tail, len(p.members)-1-tail
+		if members[to].name != p.members[from].name {
+			break
+		}
+		list[to] = p.eligible[from]
+	}
+	for at := head; at < len(members)-tail; at++ {
+		list[at] = d.node(members[at].name).Eligible()
+	}
+	return list
 }
 
 // zeekLists is Zeek's function for one node type: pools in the order of the
 // assignment, nodes in Zeek's order, and back come the nodes of each pool.
 // First the exclusive pools take from the front; then the others draw
 // circularly from what is left, each starting where the one before stopped.
-func zeekLists(pools []*pool, nodes []*Node) [][]*Node {
-	lists := make([][]*Node, len(pools))
+func zeekLists(pools []*pool, nodes []*listed) [][]*listed {
+	lists := make([][]*listed, len(pools))
 	for i, p := range pools {
 		if p.spec.Exclusive {
 			n := p.spec.wanted(len(nodes))
@@ -128,7 +149,7 @@ func (s *Spec) wanted(there int) int {
 }
 
 // numbered makes members of nodes, with aliases and site ids from scratch.
-func numbered(h hrw.Hash, nodes []*Node) []member {
+func numbered(h hrw.Hash, nodes []*listed) []member {
 	members := make([]member, 0, len(nodes))
 	sites := make(map[uint32]bool, len(nodes))
 	for _, n := range nodes {
@@ -140,25 +161,25 @@ func numbered(h hrw.Hash, nodes []*Node) []member {
 }
 
 // newMember takes the first alias whose site id is free.
-func newMember(h hrw.Hash, n *Node, used func(uint32) bool) member {
+func newMember(h hrw.Hash, n *listed, used func(uint32) bool) member {
 	for c := uint32(0); ; c++ {
 		alias := hrw.Alias(string(n.Name), c)
 		if site := hrw.SiteID(h, alias); !used(site) {
-			return member{name: n.Name, alias: alias, site: site, eligible: n.Eligible()}
+			return member{name: n.Name, alias: alias, topic: n.topic, site: site}
 		}
 	}
 }
 
 // PlanRebalance says what RebalancePools would do.
-func (s *State) PlanRebalance() []Move {
-	d := s.rebalanced()
+func (v *View) PlanRebalance() []Move {
+	d := v.rebalanced()
 	d.listMoves()
 	return d.moves
 }
 
-// rebalanced drafts the state that Zeek's function would give.
-func (s *State) rebalanced() draft {
-	d := draft{State: *s, was: s, whole: s.poolTypes()}
+// rebalanced drafts the view that Zeek's function would give.
+func (v *View) rebalanced() draft {
+	d := draft{View: *v, was: v, whole: v.poolTypes()}
 	d.assign(nodesDiff{})
 	return d
 }

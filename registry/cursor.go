@@ -55,6 +55,20 @@ func (t cursorTable) removePool(p PoolName) {
 	delete(t.of, p)
 }
 
+// follow makes the cursors follow the pools from one view to the next, once
+// nothing can be refused any more.
+func (t cursorTable) follow(before, after *View) {
+	for _, q := range before.pools {
+		p, err := after.pool(q.spec.Name)
+		switch {
+		case err != nil:
+			t.removePool(q.spec.Name)
+		case p.roster != q.roster && !sameNames(q.members, p.members):
+			t.remap(q.spec.Name, q.members, p.members)
+		}
+	}
+}
+
 // remap keeps each cursor of a pool on the node it pointed at or, if that one
 // left, on the next in the old order, going round, that is still there.
 func (t cursorTable) remap(p PoolName, before, after []member) {
@@ -226,7 +240,7 @@ func (s *State) take(name PoolName, key string, count int) TurnResult {
 	answers := make([]Answer, count)
 	for i := range answers {
 		if i < len(chosen) {
-			answers[i] = s.answer(p.members[chosen[i]].name)
+			answers[i] = p.answer(chosen[i])
 		} else {
 			answers[i] = answers[i-len(chosen)]
 		}

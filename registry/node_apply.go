@@ -5,7 +5,7 @@ import "slices"
 // record writes a node's record as this entry leaves it.
 func (d *draft) record(n Node) {
 	n.Since, n.SinceClock, n.SinceWall = d.at.Index, d.at.Clock, d.at.Wall
-	d.putNode(&n)
+	d.putNode(n)
 }
 
 // admit refuses a node that the layout has no room for, in number or in type.
@@ -33,15 +33,15 @@ func (d *draft) joinNode(c JoinNode) (bool, error) {
 		return true, nil
 	}
 	if n.Type != c.Type {
-		return false, typeConflict(n, c.Type)
+		return false, typeConflict(&n.Node, c.Type)
 	}
 	if n.Boot == c.Boot {
-		return d.joinAgain(n, c)
+		return d.joinAgain(&n.Node, c)
 	}
-	if err := mayReplace(n, c); err != nil {
+	if err := mayReplace(&n.Node, c); err != nil {
 		return false, err
 	}
-	joined := *n
+	joined := n.Node
 	joined.Replaced, joined.Boot, joined.Address = n.Boot, c.Boot, c.Address
 	d.welcome(joined, c)
 	return true, nil
@@ -59,7 +59,7 @@ func (d *draft) joinAgain(n *Node, c JoinNode) (bool, error) {
 	again.Address = c.Address
 	if n.State == Alive {
 		again.By = c.By
-		d.putNode(&again)
+		d.putNode(again)
 		return true, nil
 	}
 	d.welcome(again, c)
@@ -102,7 +102,7 @@ func (d *draft) leaveNode(c LeaveNode) (bool, error) {
 	if n.State == Left {
 		return false, nil
 	}
-	gone := *n
+	gone := n.Node
 	gone.State, gone.Reason, gone.By = Left, c.Reason, string(n.Name)
 	d.record(gone)
 	return true, nil
@@ -121,17 +121,17 @@ func (d *draft) addNode(c AddNode) (bool, error) {
 		return true, nil
 	}
 	if n.Type != c.Type {
-		return false, typeConflict(n, c.Type)
+		return false, typeConflict(&n.Node, c.Type)
 	}
-	static := *n
+	static := n.Node
 	static.Static = true
 	if n.Boot == "" && c.Address != "" { // A life says itself where it is.
 		static.Address = c.Address
 	}
-	if static == *n {
+	if static == n.Node {
 		return false, nil
 	}
-	d.putNode(&static)
+	d.putNode(static)
 	return true, nil
 }
 
@@ -140,16 +140,16 @@ func (d *draft) drainNode(c DrainNode) (bool, error) {
 	if n == nil {
 		return false, d.noNode(c.Name)
 	}
-	marked := *n
+	marked := n.Node
 	marked.Draining, marked.DrainReason = c.Draining, c.Reason
 	if !c.Draining {
 		marked.DrainReason = ""
 	}
-	if marked == *n {
+	if marked == n.Node {
 		return false, nil
 	}
 	if marked.Draining == n.Draining {
-		d.putNode(&marked)
+		d.putNode(marked)
 		return true, nil
 	}
 	marked.By = c.By
@@ -171,11 +171,11 @@ func (d *draft) forgetNode(c ForgetNode) (bool, error) {
 func (d *draft) reportLiveness(c ReportLiveness) (changed bool, skipped int) {
 	for i := range c.Changes {
 		n := d.node(c.Changes[i].Name)
-		if n == nil || !c.Changes[i].holds(n) {
+		if n == nil || !c.Changes[i].holds(&n.Node) {
 			skipped++
 			continue
 		}
-		d.record(c.Changes[i].applied(*n, c.By))
+		d.record(c.Changes[i].applied(n.Node, c.By))
 		changed = true
 	}
 	return changed, skipped

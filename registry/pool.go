@@ -4,53 +4,66 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rota-registry/rota/registry/hrw"
 )
 
-// pool is a spec and its members. It is never changed once a state holds it.
+// pool is a spec, its members, and who of them is eligible. It is never changed
+// once a view holds it.
 type pool struct {
-	spec    Spec
-	epoch   Epoch
-	members []member
-	// sites and eligible hold, for hrw.Pick, what members say, by index.
-	sites    []uint32
-	eligible []bool
+	spec  Spec
+	epoch Epoch
+	*roster
+	eligible []bool // by the members' index
+}
+
+// roster is the members of a pool. One that changes in other things shares it
+// with what it was before: whoever dies or comes back costs a pool no more than
+// its flags.
+type roster struct {
+	members []member // in order
+	sites   []uint32 // their site ids, for hrw.Pick
+	// renumbered says that some member has not the first of its aliases.
+	renumbered bool
 }
 
 // member is a node as one pool sees it.
 type member struct {
-	name     NodeName
-	alias    string
-	site     uint32
-	eligible bool
+	name  NodeName
+	alias string
+	topic string // as users see it
+	site  uint32
 }
 
-// seat gives the pool with these members, whose slice it takes over.
-func (p *pool) seat(members []member) *pool {
-	seated := &pool{spec: p.spec, epoch: p.epoch, members: members}
-	seated.sites = make([]uint32, len(members))
-	seated.eligible = make([]bool, len(members))
+func newPool(spec Spec) *pool { return &pool{spec: spec, roster: &roster{}} }
+
+// seat gives the pool with these members, whose slices it takes over.
+func (p *pool) seat(members []member, eligible []bool) *pool {
+	r := &roster{members: members, sites: make([]uint32, len(members))}
 	for i := range members {
-		seated.sites[i] = members[i].site
-		seated.eligible[i] = members[i].eligible
+		r.sites[i] = members[i].site
+		r.renumbered = r.renumbered || !strings.HasSuffix(members[i].alias, ".0")
 	}
-	return seated
+	return &pool{spec: p.spec, epoch: p.epoch, roster: r, eligible: eligible}
 }
 
-// find gives the member's index, or -1.
-func (p *pool) find(name NodeName) int { return findMember(p.members, name) }
+// find gives the member's index, or -1. In the largest state it is asked of a
+// thousand pools; so it looks for the site id that nearly every member has
+// before it compares names.
+func (p *pool) find(name NodeName) int {
+	at := slices.Index(p.sites, hrw.SiteID(p.spec.Hash, hrw.Alias(string(name), 0)))
+	switch {
+	case at >= 0 && p.members[at].name == name:
+		return at
+	case at < 0 && !p.renumbered:
+		return -1
+	}
+	return findMember(p.members, name)
+}
 
 func findMember(members []member, name NodeName) int {
 	return slices.IndexFunc(members, func(m member) bool { return m.name == name })
-}
-
-func (p *pool) names() []NodeName {
-	names := make([]NodeName, len(p.members))
-	for i := range p.members {
-		names[i] = p.members[i].name
-	}
-	return names
 }
 
 // byTopic sorts pools into the order of the assignment: by topic, then name.
@@ -59,9 +72,9 @@ func byTopic(a, b *pool) int {
 }
 
 // poolsOf lists the pools of a type in the order of the assignment.
-func (s *State) poolsOf(t NodeType) []*pool {
+func (v *View) poolsOf(t NodeType) []*pool {
 	var pools []*pool
-	for _, p := range s.pools {
+	for _, p := range v.pools {
 		if p.spec.NodeType == t {
 			pools = append(pools, p)
 		}
@@ -70,47 +83,47 @@ func (s *State) poolsOf(t NodeType) []*pool {
 	return pools
 }
 
-func (s *State) pool(name PoolName) (*pool, error) {
-	if i, ok := s.findPool(name); ok {
-		return s.pools[i], nil
+func (v *View) pool(name PoolName) (*pool, error) {
+	if i, ok := v.findPool(name); ok {
+		return v.pools[i], nil
 	}
 	return nil, Errorf(NotFound, "pool %q is not registered: see `rota pool list`", clip(string(name)))
 }
 
 // Pool gives one pool as users see it.
-func (s *State) Pool(name PoolName) (PoolInfo, error) {
-	p, err := s.pool(name)
+func (v *View) Pool(name PoolName) (PoolInfo, error) {
+	p, err := v.pool(name)
 	if err != nil {
 		return PoolInfo{}, err
 	}
-	return s.poolInfo(p), nil
+	return v.poolInfo(p), nil
 }
 
 // Pools lists the pools, sorted by name.
-func (s *State) Pools() []PoolInfo {
-	infos := make([]PoolInfo, len(s.pools))
-	for i, p := range s.pools {
-		infos[i] = s.poolInfo(p)
+func (v *View) Pools() []PoolInfo {
+	infos := make([]PoolInfo, len(v.pools))
+	for i, p := range v.pools {
+		infos[i] = v.poolInfo(p)
 	}
 	return infos
 }
 
-func (s *State) poolInfo(p *pool) PoolInfo {
+func (v *View) poolInfo(p *pool) PoolInfo {
 	info := PoolInfo{Spec: p.spec.clone(), Epoch: p.epoch, Members: make([]MemberInfo, len(p.members))}
 	for i, m := range p.members {
-		state := s.node(m.name).State
+		state := v.node(m.name).State
 		info.Members[i] = MemberInfo{
-			Name: m.name, Alias: m.alias, SiteID: m.site, Topic: s.settings.nodeTopic(m.name),
-			Alive: state == Alive, Eligible: m.eligible, State: state,
+			Name: m.name, Alias: m.alias, SiteID: m.site, Topic: m.topic,
+			Alive: state == Alive, Eligible: p.eligible[i], State: state,
 		}
 		if state == Alive {
 			info.AliveCount++
 		}
-		if m.eligible {
+		if p.eligible[i] {
 			info.EligibleCount++
 		}
 	}
-	info.Topic = s.settings.Show(p.spec.Topic)
+	info.Topic = v.settings.Show(p.spec.Topic)
 	info.Reason = p.unsatisfied()
 	info.Satisfied = info.Reason == ""
 	return info
@@ -125,12 +138,12 @@ func (p *pool) unsatisfied() string {
 }
 
 // emptyReason says why nobody in the pool is eligible, once that is so.
-func (s *State) emptyReason(p *pool) EmptyReason {
+func (v *View) emptyReason(p *pool) EmptyReason {
 	if len(p.members) == 0 {
 		return NoMembers
 	}
 	for i := range p.members {
-		if s.node(p.members[i].name).State == Alive {
+		if v.node(p.members[i].name).State == Alive {
 			return AllDraining
 		}
 	}
@@ -139,63 +152,66 @@ func (s *State) emptyReason(p *pool) EmptyReason {
 
 // HRW answers hrw_topic: the eligible member with the largest weight for the
 // key, or an empty answer with its reason.
-func (s *State) HRW(name PoolName, k hrw.Key) (Choice, error) {
-	p, err := s.keyed(name, k)
+func (v *View) HRW(name PoolName, k hrw.Key) (Choice, error) {
+	p, err := v.keyed(name, k)
 	if err != nil {
 		return Choice{}, err
 	}
 	i := hrw.Pick(p.sites, p.eligible, k.Digest(p.spec.Hash))
 	if i < 0 {
-		return Choice{Epoch: p.epoch, Reason: s.emptyReason(p)}, nil
+		return Choice{Epoch: p.epoch, Reason: v.emptyReason(p)}, nil
 	}
-	return Choice{Answer: s.answer(p.members[i].name), Epoch: p.epoch}, nil
+	return Choice{Answer: p.answer(i), Epoch: p.epoch}, nil
 }
 
 // Rank gives the eligible members, best first, at most limit of them; 0 stands
 // for RankMax.
-func (s *State) Rank(name PoolName, k hrw.Key, limit int) ([]Ranked, Epoch, error) {
+func (v *View) Rank(name PoolName, k hrw.Key, limit int) ([]Ranked, Epoch, error) {
 	if limit < 0 || limit > RankMax {
 		return nil, 0, Errorf(Limit, "ranking of %d nodes: ask for 1 to %d, or explain for all", limit, RankMax)
 	}
-	p, err := s.keyed(name, k)
+	p, err := v.keyed(name, k)
 	if err != nil {
 		return nil, 0, err
 	}
-	return s.ranked(p, k, p.eligible, cmp.Or(limit, RankMax)), p.epoch, nil
+	return p.ranked(k, p.eligible, cmp.Or(limit, RankMax)), p.epoch, nil
 }
 
 // Explain gives every member with its weight, best first.
-func (s *State) Explain(name PoolName, k hrw.Key) ([]Ranked, Epoch, error) {
-	p, err := s.keyed(name, k)
+func (v *View) Explain(name PoolName, k hrw.Key) ([]Ranked, Epoch, error) {
+	p, err := v.keyed(name, k)
 	if err != nil {
 		return nil, 0, err
 	}
-	return s.ranked(p, k, nil, -1), p.epoch, nil
+	return p.ranked(k, nil, -1), p.epoch, nil
 }
 
-func (s *State) ranked(p *pool, k hrw.Key, eligible []bool, limit int) []Ranked {
+func (p *pool) ranked(k hrw.Key, eligible []bool, limit int) []Ranked {
 	digest := k.Digest(p.spec.Hash)
 	best := hrw.Rank(p.sites, eligible, digest, limit)
 	list := make([]Ranked, len(best))
 	for i, at := range best {
 		m := p.members[at]
 		list[i] = Ranked{
-			Node: m.name, Topic: s.settings.nodeTopic(m.name), SiteID: m.site,
-			Weight: hrw.Weight(m.site, digest), Eligible: m.eligible,
+			Node: m.name, Topic: m.topic, SiteID: m.site,
+			Weight: hrw.Weight(m.site, digest), Eligible: p.eligible[at],
 		}
 	}
 	return list
 }
 
 // keyed finds the pool for a key of a bearable size.
-func (s *State) keyed(name PoolName, k hrw.Key) (*pool, error) {
+func (v *View) keyed(name PoolName, k hrw.Key) (*pool, error) {
 	if k.Len() > KeyMax {
 		return nil, Errorf(Invalid, "key has %d bytes, at most %d are allowed: hash it yourself and give the digest", k.Len(), KeyMax)
 	}
-	return s.pool(name)
+	return v.pool(name)
 }
 
-func (s *State) answer(n NodeName) Answer { return Answer{Node: n, Topic: s.settings.nodeTopic(n)} }
+// answer is the one that names the member at an index.
+func (r *roster) answer(i int) Answer {
+	return Answer{Node: r.members[i].name, Topic: r.members[i].topic}
+}
 
 // clone shares nothing with the spec that it was made from.
 func (s Spec) clone() Spec {

@@ -28,7 +28,7 @@ func (d *draft) registerPool(c RegisterPool) (bool, error) {
 		changed.spec = spec
 		d.putPool(i, &changed)
 	} else {
-		d.pools = slices.Concat(d.pools[:i], []*pool{{spec: spec}}, d.pools[i:])
+		d.pools = slices.Concat(d.pools[:i], []*pool{newPool(spec)}, d.pools[i:])
 	}
 	if c.RequireNodes {
 		return true, d.requireNodes(spec)
@@ -82,9 +82,9 @@ func (d *draft) rebalance() bool {
 }
 
 // poolTypes lists the node types that have pools, sorted.
-func (s *State) poolTypes() []NodeType {
+func (v *View) poolTypes() []NodeType {
 	var types []NodeType
-	for _, p := range s.pools {
+	for _, p := range v.pools {
 		types = append(types, p.spec.NodeType)
 	}
 	slices.Sort(types)

@@ -61,7 +61,8 @@ type Decision struct {
 func Decide(in ReconcileInput) Decision {
 	out := Decision{Command: ReportLiveness{By: in.By}, Memory: make(Memory, len(in.State.nodes))}
 	view := livesByName(in.View)
-	for _, n := range in.State.nodes {
+	for i := range in.State.nodes {
+		n := &in.State.nodes[i].Node
 		lives := view[n.Name]
 		sighting := in.sighting(n, lives)
 		out.Memory[n.Name] = sighting

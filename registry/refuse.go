@@ -18,7 +18,7 @@ func (s *State) Refuses(cmd Command) error {
 	case DeleteCursor:
 		return s.mayNotDelete(c)
 	}
-	d := draft{State: *s, was: s, at: Stamp{Clock: s.clock}}
+	d := draft{View: s.View, was: &s.View, at: Stamp{Clock: s.clock}}
 	_, err := d.apply(cmd)
 	return err
 }

@@ -14,8 +14,11 @@ import (
 // damaged snapshot cannot become a damaged registry.
 func Restore(snap Snapshot) (*State, error) {
 	s := &State{
-		cluster: snap.ClusterID, clock: snap.Clock, settings: snap.Settings.clone(),
-		replicas: slices.Clone(snap.Replicas), cursors: newCursorTable(), sessions: newSessionTable(),
+		View: View{
+			cluster: snap.ClusterID, clock: snap.Clock, settings: snap.Settings.clone(),
+			replicas: slices.Clone(snap.Replicas),
+		},
+		cursors: newCursorTable(), sessions: newSessionTable(),
 	}
 	if len(s.settings.NodeTypes) == 0 {
 		s.settings.NodeTypes = nil
@@ -74,9 +77,9 @@ func (s *State) restoreNodes(nodes []Node) error {
 		if !s.settings.Allows(n.Type) {
 			return Errorf(Invalid, "node %q is of type %s, which node_types lacks", n.Name, n.Type)
 		}
-		s.nodes = append(s.nodes, &n)
+		s.nodes = append(s.nodes, &listed{n, s.settings.nodeTopic(n.Name)})
 	}
-	return ascending("node", s.nodes, func(n *Node) NodeName { return n.Name })
+	return ascending("node", s.nodes, func(n *listed) NodeName { return n.Name })
 }
 
 // validate says what no record can be like.
@@ -141,14 +144,19 @@ func (s *State) restorePool(snap *PoolSnapshot) (*pool, error) {
 	if !s.settings.Allows(snap.Spec.NodeType) {
 		return nil, Errorf(Invalid, "pool %q is of type %s, which node_types lacks", snap.Spec.Name, snap.Spec.NodeType)
 	}
-	p := &pool{spec: snap.Spec.clone(), epoch: snap.Epoch}
+	p := newPool(snap.Spec.clone())
+	p.epoch = snap.Epoch
 	if max := p.spec.MaxNodes; max != nil && uint64(len(snap.Members)) > uint64(*max) {
 		return nil, Errorf(Invalid, "pool %q has %d members and max_nodes %d", p.spec.Name, len(snap.Members), *max)
 	}
-	members := make([]member, 0, len(snap.Members))
+	members, eligible := make([]member, 0, len(snap.Members)), make([]bool, 0, len(snap.Members))
 	sites := make(map[uint32]bool, len(snap.Members))
 	for _, m := range snap.Members {
-		restored, err := s.restoreMember(p, m)
+		n := s.node(m.Node)
+		if n == nil {
+			return nil, Errorf(Invalid, "pool %q has the member %q, which the layout lacks", p.spec.Name, m.Node)
+		}
+		restored, err := p.restoreMember(n, m)
 		if err != nil {
 			return nil, err
 		}
@@ -156,22 +164,18 @@ func (s *State) restorePool(snap *PoolSnapshot) (*pool, error) {
 			return nil, Errorf(Invalid, "pool %q has two members of site id %d", p.spec.Name, m.SiteID)
 		}
 		sites[m.SiteID] = true
-		members = append(members, restored)
+		members, eligible = append(members, restored), append(eligible, n.Eligible())
 	}
-	return p.seat(members), nil
+	return p.seat(members, eligible), nil
 }
 
 // restoreMember wants an alias that is the name, a dot and a number below the
 // number of members that a pool can have, and the site id that follows.
-func (s *State) restoreMember(p *pool, m MemberSnapshot) (member, error) {
-	n := s.node(m.Node)
-	if n == nil {
-		return member{}, Errorf(Invalid, "pool %q has the member %q, which the layout lacks", p.spec.Name, m.Node)
-	}
+func (p *pool) restoreMember(n *listed, m MemberSnapshot) (member, error) {
 	c, err := strconv.ParseUint(strings.TrimPrefix(m.Alias, string(n.Name)+"."), 10, 32)
 	alias := hrw.Alias(string(n.Name), uint32(c))
 	if err == nil && c < MembersMax && alias == m.Alias && hrw.SiteID(p.spec.Hash, alias) == m.SiteID {
-		return member{name: n.Name, alias: alias, site: m.SiteID, eligible: n.Eligible()}, nil
+		return member{name: n.Name, alias: alias, topic: n.topic, site: m.SiteID}, nil
 	}
 	return member{}, Errorf(Invalid, "pool %q: alias %q and site id %d do not belong to member %q", p.spec.Name, clip(m.Alias), m.SiteID, m.Node)
 }

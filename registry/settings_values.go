@@ -94,6 +94,9 @@ func (s *Settings) nodeTopic(n NodeName) string {
 	return s.Show(s.NodeTopicPrefix + Topic(n) + "/")
 }
 
+// sameNodeTopics reports whether nodes have the same topics under both.
+func (s *Settings) sameNodeTopics(o *Settings) bool { return s.nodeTopic("") == o.nodeTopic("") }
+
 // Allows reports whether the node_types setting has room for the type.
 func (s *Settings) Allows(t NodeType) bool {
 	return len(s.NodeTypes) == 0 || t == Manager || slices.Contains(s.NodeTypes, t)

@@ -62,7 +62,7 @@ func (s *State) Snapshot() Snapshot {
 		Replicas: slices.Clone(s.replicas),
 	}
 	for _, n := range s.nodes {
-		snap.Nodes = append(snap.Nodes, *n)
+		snap.Nodes = append(snap.Nodes, n.Node)
 	}
 	for _, p := range s.pools {
 		snap.Pools = append(snap.Pools, s.poolSnapshot(p))

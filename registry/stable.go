@@ -19,7 +19,7 @@ type seating struct {
 	lists [][]member
 	// nodes are all that were there before or are after, in Zeek's order; a
 	// node's number is its index.
-	nodes  []*Node
+	nodes  []*listed
 	number map[NodeName]int
 	// free holds for those that are there now and in no exclusive pool, and
 	// capped counts the capped pools that a node is in, both once countAll was
@@ -33,7 +33,7 @@ type place struct{ pool, at int }
 
 // assignStable lets the nodes that are only in before be forgotten, one by
 // one, and then those that are only in after join, one by one.
-func (d *draft) assignStable(t NodeType, before, after []*Node) {
+func (d *draft) assignStable(t NodeType, before, after []*listed) {
 	g := newSeating(d.poolsOf(t), before, after)
 	was, is := g.among(before), g.among(after)
 	counted := false
@@ -58,7 +58,7 @@ func (d *draft) assignStable(t NodeType, before, after []*Node) {
 }
 
 // among says, by number, who is in the list.
-func (g *seating) among(list []*Node) []bool {
+func (g *seating) among(list []*listed) []bool {
 	in := make([]bool, len(g.nodes))
 	for _, n := range list {
 		in[g.number[n.Name]] = true
@@ -66,7 +66,7 @@ func (g *seating) among(list []*Node) []bool {
 	return in
 }
 
-func newSeating(pools []*pool, before, after []*Node) *seating {
+func newSeating(pools []*pool, before, after []*listed) *seating {
 	g := &seating{pools: pools, lists: make([][]member, len(pools))}
 	// Stable, so that of two records of one node the later one stays.
 	g.nodes = slices.SortedStableFunc(slices.Values(slices.Concat(after, before)), zeekOrder)
@@ -94,7 +94,7 @@ func (g *seating) countAll() {
 
 // zeekOrder is by name, and managers behind loggers. (Both are in one list
 // only for a manager that logs.)
-func zeekOrder(a, b *Node) int {
+func zeekOrder(a, b *listed) int {
 	if (a.Type == Manager) != (b.Type == Manager) {
 		if a.Type == Manager {
 			return 1

@@ -5,19 +5,19 @@ import "fmt"
 // Warnings lists what an operator should look at, in a stable order: pools
 // that lack nodes, members that an assignment by Zeek would move, and members
 // that tie in hrw.
-func (s *State) Warnings() []string {
+func (v *View) Warnings() []string {
 	var list []string
-	for _, p := range s.pools {
+	for _, p := range v.pools {
 		if reason := p.unsatisfied(); reason != "" {
 			list = append(list, fmt.Sprintf("pool %s is unsatisfied: %s", p.spec.Name, reason))
 		}
 	}
-	for i, p := range s.rebalanced().pools { // Aliases count: hrw goes by them.
-		if !p.sameAs(s.pools[i]) {
+	for i, p := range v.rebalanced().pools { // Aliases count: hrw goes by them.
+		if !p.sameAs(v.pools[i]) {
 			list = append(list, fmt.Sprintf("pool %s differs from Zeek's assignment: `rota pool rebalance --dry-run` shows what would move", p.spec.Name))
 		}
 	}
-	for _, p := range s.pools {
+	for _, p := range v.pools {
 		list = append(list, p.ties()...)
 	}
 	return list
