@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 	"github.com/rota-registry/rota/registry"
@@ -19,15 +20,24 @@ import (
 // waits for a commit index must first have seen a TermStart of that term.
 type Machine struct {
 	halt func(error)
+	// seen is what readers see, who take no lock: the state's view and the
+	// position it stands at, published once a batch.
+	seen atomic.Pointer[seen]
 
 	mu struct {
-		sync.RWMutex
+		sync.Mutex
 		state *registry.State
 		at    registry.Position
 		// moved is closed, and made anew, when at has moved on; nil while
 		// nobody waits.
 		moved chan struct{}
 	}
+}
+
+// seen is a view at a position.
+type seen struct {
+	view registry.View
+	at   registry.Position
 }
 
 var _ raft.BatchingFSM = (*Machine)(nil)
@@ -38,6 +48,7 @@ var _ raft.BatchingFSM = (*Machine)(nil)
 func NewMachine(halt func(error)) *Machine {
 	m := &Machine{halt: halt}
 	m.mu.state = registry.NewState()
+	m.publishLocked()
 	return m
 }
 
@@ -57,7 +68,7 @@ func (m *Machine) ApplyBatch(entries []*raft.Log) []any {
 	for i, l := range entries {
 		out[i] = m.applyLocked(l, decoded[i])
 	}
-	m.wakeLocked()
+	m.publishLocked()
 	return out
 }
 
@@ -101,7 +112,9 @@ func codedError(err error) *registry.Error {
 	}
 }
 
-func (m *Machine) wakeLocked() {
+// publishLocked shows readers the state as it is now, and wakes who waits for it.
+func (m *Machine) publishLocked() {
+	m.seen.Store(&seen{m.mu.state.View, m.mu.at})
 	if m.mu.moved != nil {
 		close(m.mu.moved)
 		m.mu.moved = nil
@@ -109,23 +122,37 @@ func (m *Machine) wakeLocked() {
 }
 
 // At gives the position of the last entry applied.
-func (m *Machine) At() registry.Position {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.mu.at
+func (m *Machine) At() registry.Position { return m.seen.Load().at }
+
+// View gives the registry as the last entry applied left it, and that entry's
+// position. It takes no lock, and the view may be kept.
+func (m *Machine) View() (*registry.View, registry.Position) {
+	s := m.seen.Load()
+	return &s.view, s.at
 }
 
-// View calls f with the state and its position, under the state's read lock: f
-// must neither block nor keep the state.
-func (m *Machine) View(f func(*registry.State, registry.Position)) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	f(m.mu.state, m.mu.at)
+// State calls f with the whole state, which no entry changes meanwhile: f must
+// neither block nor keep it. Cursors and sessions are to be had in no other way.
+func (m *Machine) State(f func(*registry.State)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(m.mu.state)
+}
+
+// Refuses says with which error the state would refuse a command now, or nil.
+func (m *Machine) Refuses(cmd registry.Command) (err error) {
+	switch cmd.(type) {
+	case registry.SetCursor, registry.DeleteCursor:
+		m.State(func(s *registry.State) { err = s.Refuses(cmd) })
+		return err
+	}
+	view, _ := m.View()
+	return view.Refuses(cmd)
 }
 
 // Wait returns when the entry at index has been applied, or with ctx's error.
 func (m *Machine) Wait(ctx context.Context, index registry.Index) error {
-	for {
+	for m.At().Index < index {
 		moved := m.waitChan(index)
 		if moved == nil {
 			return nil
@@ -136,6 +163,7 @@ func (m *Machine) Wait(ctx context.Context, index registry.Index) error {
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // waitChan gives a channel that closes when the position has moved; nil when
@@ -154,8 +182,8 @@ func (m *Machine) waitChan(index registry.Index) <-chan struct{} {
 
 // Snapshot copies the state; writing it goes on beside further entries.
 func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return &snapshot{state: m.mu.state.Snapshot(), at: m.mu.at}, nil
 }
 
@@ -173,6 +201,6 @@ func (m *Machine) Restore(from io.ReadCloser) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.state, m.mu.at = state, at
-	m.wakeLocked()
+	m.publishLocked()
 	return nil
 }

@@ -93,13 +93,12 @@ func TestIndexAndStateMoveAsOne(t *testing.T) {
 		readers.Go(func() {
 			for at := registry.Index(0); at < last; {
 				before := m.At().Index
-				m.View(func(s *registry.State, p registry.Position) {
-					at = p.Index
-					if s.Clock() != registry.Millis(at) || at < before {
-						t.Errorf("at index %d, seen after %d, the state is that of %d", at, before, s.Clock())
-						at = last
-					}
-				})
+				view, p := m.View()
+				at = p.Index
+				if view.Clock() != registry.Millis(at) || at < before {
+					t.Errorf("at index %d, seen after %d, the view is that of %d", at, before, view.Clock())
+					at = last
+				}
 			}
 		})
 	}
@@ -118,9 +117,9 @@ func TestIndexAndStateMoveAsOne(t *testing.T) {
 // clock was in the future died, and the next one's is behind.
 func TestLogClockNeverRunsBackwards(t *testing.T) {
 	m := newMachine(t)
-	clock := func() (c registry.Millis) {
-		m.View(func(s *registry.State, _ registry.Position) { c = s.Clock() })
-		return c
+	clock := func() registry.Millis {
+		view, _ := m.View()
+		return view.Clock()
 	}
 	for i, c := range []struct{ carries, want registry.Millis }{{100, 100}, {40, 100}, {-1, 100}, {101, 101}, {0, 101}} {
 		m.ApplyBatch([]*raft.Log{entry(t, uint64(i+1), fsm.Entry{Clock: c.carries, Command: registry.TermStart{Leader: "r1"}})})

@@ -197,8 +197,8 @@ func drawNode(t *rapid.T) registry.Command {
 }
 
 func drawLife(t *rapid.T, m *fsm.Machine) registry.Command {
-	var nodes []registry.NodeInfo
-	m.View(func(s *registry.State, _ registry.Position) { nodes = s.Nodes() })
+	view, _ := m.View()
+	nodes := view.Nodes()
 	if len(nodes) == 0 {
 		return drawNode(t)
 	}

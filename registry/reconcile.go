@@ -14,7 +14,7 @@ type Seen struct {
 
 // ReconcileInput is all that Decide looks at.
 type ReconcileInput struct {
-	State *State
+	State *View
 	// View is what this leader's gossip shows, in any order. It may hold two
 	// lives of one node, and nodes that the layout does not know.
 	View []Seen

@@ -37,7 +37,7 @@ func TestReconcilingSettles(t *testing.T) {
 				w.apply(w.drawLife())
 			}
 		}
-		in := registry.ReconcileInput{State: w.state, View: drawView(t), Suspicion: suspicion, By: "r1"}
+		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Suspicion: suspicion, By: "r1"}
 		first := registry.Decide(in)
 		w.commit(first.Command)
 		in.Memory, in.Now = first.Memory, 2*suspicion
@@ -79,7 +79,7 @@ func TestDecisionsAreHarmlessWhenRepeated(t *testing.T) {
 			w.apply(drawLayout(t))
 		}
 		view := drawView(t)
-		in := registry.ReconcileInput{State: w.state, View: view, Suspicion: suspicion, By: "r1"}
+		in := registry.ReconcileInput{State: &w.state.View, View: view, Suspicion: suspicion, By: "r1"}
 		decision := registry.Decide(in)
 		in.View = rapid.Permutation(view).Draw(t, "permuted")
 		w.same("decision", decision, registry.Decide(in))
@@ -102,7 +102,7 @@ func TestWarmUpFailsNobody(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "commands") {
 			w.apply(drawLayout(t))
 		}
-		in := registry.ReconcileInput{State: w.state, View: drawView(t), Now: 99 * suspicion, WarmUp: true, Suspicion: suspicion, By: "r1"}
+		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Now: 99 * suspicion, WarmUp: true, Suspicion: suspicion, By: "r1"}
 		for _, c := range registry.Decide(in).Command.Changes {
 			n, err := w.state.Node(c.Name)
 			if err != nil || c.State != registry.Alive || n.State == registry.Alive {
@@ -117,7 +117,7 @@ func TestWarmUpFailsNobody(t *testing.T) {
 func TestManyChangesTakeSeveralPasses(t *testing.T) {
 	const nodes = 2*registry.LivenessMax + 1
 	s := crowd(t, nodes)
-	in := registry.ReconcileInput{State: s, Now: 5, Suspicion: suspicion, By: "r1"}
+	in := registry.ReconcileInput{State: &s.View, Now: 5, Suspicion: suspicion, By: "r1"}
 	for i := range nodes {
 		in.View = append(in.View, registry.Seen{Name: registry.NodeName(fmt.Sprintf("w-%04d", i)), Boot: boot("1")})
 	}
@@ -151,7 +151,7 @@ func TestALifeSeenByGossipBringsItsAddress(t *testing.T) {
 	}
 	apply(1, registry.AddNode{Name: "worker-1", Type: registry.Worker})
 	seen := registry.Seen{Name: "worker-1", Boot: "0123456789abcdef", Addr: "10.0.0.1:7702"}
-	apply(2, registry.Decide(registry.ReconcileInput{State: s, View: []registry.Seen{seen}, By: "r1"}).Command)
+	apply(2, registry.Decide(registry.ReconcileInput{State: &s.View, View: []registry.Seen{seen}, By: "r1"}).Command)
 	if n, err := s.Node("worker-1"); err != nil || n.Address != seen.Addr || n.Boot != seen.Boot {
 		t.Errorf("the record is %+v, %v; want the address %s", n, err, seen.Addr)
 	}

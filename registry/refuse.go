@@ -5,28 +5,36 @@ package registry
 // Apply decides all the same. Of a RoundRobin it is the first turn's error if
 // every turn is refused: one that is not takes its turn beside others.
 func (s *State) Refuses(cmd Command) error {
+	switch c := cmd.(type) {
+	case SetCursor:
+		return firstError(Check(cmd), s.mayNotSet(c))
+	case DeleteCursor:
+		return firstError(Check(cmd), s.mayNotDelete(c))
+	}
+	return s.View.Refuses(cmd)
+}
+
+// Refuses is the State's, of commands to which cursors do not matter; of others
+// it refuses only what is malformed.
+func (v *View) Refuses(cmd Command) error {
 	if err := Check(cmd); err != nil {
 		return err
 	}
 	switch c := cmd.(type) {
-	case TermStart, RebalancePools, ReportLiveness, OpenSession: // Nothing refuses these.
+	case TermStart, RebalancePools, ReportLiveness, OpenSession, SetCursor, DeleteCursor: // Nothing refuses these here.
 		return nil
 	case RoundRobin:
-		return s.refusesTurns(c)
-	case SetCursor:
-		return s.mayNotSet(c)
-	case DeleteCursor:
-		return s.mayNotDelete(c)
+		return v.refusesTurns(c)
 	}
-	d := draft{View: s.View, was: &s.View, at: Stamp{Clock: s.clock}}
+	d := draft{View: *v, was: v, at: Stamp{Clock: v.clock}}
 	_, err := d.apply(cmd)
 	return err
 }
 
-func (s *State) refusesTurns(c RoundRobin) error {
+func (v *View) refusesTurns(c RoundRobin) error {
 	var first error
 	for _, t := range c.Turns {
-		err := s.refusesTurn(t)
+		err := v.refusesTurn(t)
 		if err == nil {
 			return nil
 		}
@@ -40,10 +48,10 @@ func (s *State) refusesTurns(c RoundRobin) error {
 // refusesTurn knows an unknown pool. A log's turn has its fallback, a session's
 // may have been answered before, when there was one, and whether there is room
 // for one more cursor is for Apply to say.
-func (s *State) refusesTurn(t Turn) error {
+func (v *View) refusesTurn(t Turn) error {
 	if t.LogID != "" || t.Request != (RequestID{}) {
 		return nil
 	}
-	_, err := s.pool(t.Pool)
+	_, err := v.pool(t.Pool)
 	return err
 }

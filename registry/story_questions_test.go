@@ -171,7 +171,7 @@ func refused(err error) []string {
 // decides. Suspicion is 1000 ms; forget= starts a new leadership.
 func (s *story) reconcile(l line) []string {
 	in := registry.ReconcileInput{
-		State: s.state, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
+		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
 		Suspicion: 1000, Memory: s.memory, By: "r1",
 	}
 	if l.has("new-leader") {

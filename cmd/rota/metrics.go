@@ -71,7 +71,7 @@ func (p *metricsPage) handler() http.Handler {
 // observed is what metrics need of a replica.
 type observed interface {
 	Self() registry.Greeting
-	Read(ctx context.Context, options registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error)
+	Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error)
 }
 
 // replicaCollector implements prometheus.Collector.
@@ -139,21 +139,18 @@ func (c *replicaCollector) Collect(out chan<- prometheus.Metric) {
 func (c *replicaCollector) read() (pools []registry.PoolInfo, nodes map[string]int) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	var all []registry.Node
-	_, err := c.replica.Read(ctx, registry.ReadOptions{Consistency: registry.Local}, func(s *registry.State) {
-		pools, all = s.Pools(), s.Layout()
-	})
+	view, _, err := c.replica.Read(ctx, registry.ReadOptions{Consistency: registry.Local})
 	if err != nil {
 		return nil, nil
 	}
 	nodes = map[string]int{"alive": 0, "failed": 0, "left": 0, "draining": 0}
-	for _, n := range all {
+	for _, n := range view.Layout() {
 		nodes[n.State.String()]++
 		if n.Draining {
 			nodes["draining"]++
 		}
 	}
-	return pools, nodes
+	return view.Pools(), nodes
 }
 
 func bit(b bool) float64 {

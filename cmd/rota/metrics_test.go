@@ -22,12 +22,11 @@ func (f founded) Self() registry.Greeting {
 	}
 }
 
-func (f founded) Read(_ context.Context, o registry.ReadOptions, see func(*registry.State)) (registry.ReadInfo, error) {
+func (f founded) Read(_ context.Context, o registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
 	if o.Consistency != registry.Local || o.AtLeastIndex != 0 {
-		return registry.ReadInfo{}, registry.ErrInternal
+		return nil, registry.ReadInfo{}, registry.ErrInternal
 	}
-	see(f.state)
-	return registry.ReadInfo{}, nil
+	return &f.state.View, registry.ReadInfo{}, nil
 }
 
 func TestMetricsHaveRotasNumbersAndThoseOfItsLibraries(t *testing.T) {

@@ -48,14 +48,25 @@ func (s *solo) Propose(_ context.Context, cmd registry.Command) (registry.Result
 	return result, s.here(), err
 }
 
-func (s *solo) Read(_ context.Context, _ registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error) {
+func (s *solo) Read(context.Context, registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refuse != nil {
-		return registry.ReadInfo{}, s.refuse
+		return nil, registry.ReadInfo{}, s.refuse
 	}
-	f(s.state)
-	return registry.ReadInfo{Position: s.here(), Age: 120}, nil
+	view := s.state.View
+	return &view, registry.ReadInfo{Position: s.here(), Age: 120}, nil
+}
+
+func (s *solo) Cursors(ctx context.Context, options registry.ReadOptions, pool registry.PoolName) ([]registry.Cursor, *registry.View, registry.ReadInfo, error) {
+	view, info, err := s.Read(ctx, options)
+	if err != nil {
+		return nil, nil, info, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cursors, err := s.state.Cursors(pool)
+	return cursors, view, info, err
 }
 
 func (s *solo) Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error) {

@@ -221,11 +221,13 @@ func TestAnAgentThatIsReplacedEndsWith1AndSaysByWhom(t *testing.T) {
 	agent := begin(t, "agent", "--name", "worker-9", "--type", "worker", "--servers", f.address)
 	var boot registry.BootID
 	eventually(t, "the node has joined", func() bool {
-		_, err := f.replica.Read(t.Context(), registry.ReadOptions{}, func(s *registry.State) {
-			n, _ := s.Node("worker-9")
-			boot = n.Boot
-		})
-		return err == nil && boot != ""
+		view, _, err := f.replica.Read(t.Context(), registry.ReadOptions{})
+		if err != nil {
+			return false
+		}
+		n, _ := view.Node("worker-9")
+		boot = n.Boot
+		return boot != ""
 	})
 	f.replica.must(t, registry.JoinNode{
 		Name: "worker-9", Type: registry.Worker, Address: "127.0.0.1:4711", Boot: newBootID(), Replaces: boot, By: "test",

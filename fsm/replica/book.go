@@ -73,8 +73,8 @@ func (b *book) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
 // replicas gives those of the cluster, by name, where the book has met them
 // last; until the log has told who they are, all that the book has.
 func (r *Replica) replicas() []registry.Replica {
-	var out []registry.Replica
-	r.machine.View(func(s *registry.State, _ registry.Position) { out = s.Replicas() })
+	view, _ := r.machine.View()
+	out := view.Replicas()
 	if len(out) == 0 {
 		return r.book.all()
 	}

@@ -96,7 +96,7 @@ func TestCloseAtAnyTime(t *testing.T) {
 				if err := r.Close(); err != nil {
 					t.Errorf("close %d: %v", i, err)
 				}
-				if _, err := r.Read(t.Context(), registry.ReadOptions{}, func(*registry.State) {}); !errors.Is(err, registry.ErrUnavailable) {
+				if _, _, err := r.Read(t.Context(), registry.ReadOptions{}); !errors.Is(err, registry.ErrUnavailable) {
 					t.Errorf("read after close %d: %v, want unavailable", i, err)
 				}
 			})
@@ -118,7 +118,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		users.Go(func() {
 			for i := 0; ; i++ {
 				_, _, err := r.Propose(within(t, 3*time.Second), registry.RoundRobin{Turns: []registry.Turn{{Pool: "worker", Count: 1}}})
-				if _, also := r.Read(within(t, 3*time.Second), registry.ReadOptions{}, func(*registry.State) {}); err != nil && also != nil {
+				if _, _, also := r.Read(within(t, 3*time.Second), registry.ReadOptions{}); err != nil && also != nil {
 					return
 				}
 			}

@@ -271,14 +271,12 @@ func (c *cluster) put(r *running, name registry.PoolName) registry.Index {
 }
 
 // shows reports whether a read of a replica, which must succeed, shows a pool.
-func (c *cluster) shows(r *running, name registry.PoolName, opts registry.ReadOptions) (found bool) {
+func (c *cluster) shows(r *running, name registry.PoolName, opts registry.ReadOptions) bool {
 	c.t.Helper()
-	_, err := r.Read(within(c.t, 10*time.Second), opts, func(s *registry.State) {
-		_, err := s.Pool(name)
-		found = err == nil
-	})
+	view, _, err := r.Read(within(c.t, 10*time.Second), opts)
 	if err != nil {
 		c.t.Fatalf("read %s at %s: %v", name, r.name, err)
 	}
-	return found
+	_, err = view.Pool(name)
+	return err == nil
 }

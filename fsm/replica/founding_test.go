@@ -180,7 +180,7 @@ func TestAStrangerWaits(t *testing.T) {
 	if _, err := stranger.CurrentTerm(t.Context(), "r0"); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("the stranger's term: %v, want unavailable", err)
 	}
-	if _, err := stranger.Read(t.Context(), registry.ReadOptions{Consistency: registry.Local}, func(*registry.State) {}); !errors.Is(err, registry.ErrUnavailable) {
+	if _, _, err := stranger.Read(t.Context(), registry.ReadOptions{Consistency: registry.Local}); !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("a local read of the stranger: %v, want unavailable", err)
 	}
 	for _, g := range rs[1].Status(within(t, 5*time.Second)).Replicas {

@@ -117,13 +117,12 @@ func (r *Replica) lostNodes() []string {
 		inView[l.Boot] = true
 	}
 	var lost []string
-	r.machine.View(func(s *registry.State, _ registry.Position) {
-		for _, n := range s.Layout() {
-			if n.Boot != "" && n.State != registry.Left && n.Address != "" && !inView[n.Boot] {
-				lost = append(lost, n.Address)
-			}
+	view, _ := r.machine.View()
+	for _, n := range view.Layout() {
+		if n.Boot != "" && n.State != registry.Left && n.Address != "" && !inView[n.Boot] {
+			lost = append(lost, n.Address)
 		}
-	})
+	}
 	return lost
 }
 

@@ -97,9 +97,7 @@ func (r *Replica) note(g registry.Greeting) error {
 
 // known gives this cluster's id and what the log has under a replica's name.
 func (r *Replica) known(name registry.ReplicaName) (id registry.ClusterID, of registry.Replica, ok bool) {
-	r.machine.View(func(s *registry.State, _ registry.Position) {
-		id = s.ClusterID()
-		of, ok = s.Replica(name)
-	})
-	return id, of, ok
+	view, _ := r.machine.View()
+	of, ok = view.Replica(name)
+	return view.ClusterID(), of, ok
 }

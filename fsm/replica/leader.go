@@ -144,9 +144,9 @@ func (r *Replica) leading() registry.Term {
 	return 0
 }
 
-func (r *Replica) stateClock() (clock registry.Millis) {
-	r.machine.View(func(s *registry.State, _ registry.Position) { clock = s.Clock() })
-	return clock
+func (r *Replica) stateClock() registry.Millis {
+	view, _ := r.machine.View()
+	return view.Clock()
 }
 
 // leader gives the leader's name and API address as far as they are known.

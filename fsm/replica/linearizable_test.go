@@ -97,14 +97,12 @@ func (c *cluster) refusesOldReads(old *running) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			var after bool
 			began := time.Now()
-			_, err := old.Read(within(c.t, 300*time.Millisecond), registry.ReadOptions{}, func(s *registry.State) {
-				_, err := s.Pool("after")
-				after = err == nil
-			})
-			if err == nil && !after {
-				c.t.Error("a linearizable read of the deposed leader shows the old state")
+			view, _, err := old.Read(within(c.t, 300*time.Millisecond), registry.ReadOptions{})
+			if err == nil {
+				if _, missing := view.Pool("after"); missing != nil {
+					c.t.Error("a linearizable read of the deposed leader shows the old state")
+				}
 			}
 			if err != nil && !errors.Is(err, registry.ErrUnavailable) || time.Since(began) > 1300*time.Millisecond {
 				c.t.Errorf("after %s: %v", time.Since(began), err)
@@ -118,7 +116,7 @@ func (c *cluster) refusesOldReads(old *running) {
 func (c *cluster) ages(old *running) {
 	c.t.Helper()
 	c.eventually(10*time.Second, func() error {
-		info, err := old.Read(c.t.Context(), registry.ReadOptions{Consistency: registry.Local}, func(*registry.State) {})
+		_, info, err := old.Read(c.t.Context(), registry.ReadOptions{Consistency: registry.Local})
 		if err == nil && info.Age == 0 {
 			return errors.New("its age is 0")
 		}
@@ -166,7 +164,7 @@ func TestReadsNeverGoBackwards(t *testing.T) {
 		if i%3 == 0 {
 			last.Index = max(last.Index, c.put(rs[i%2], registry.PoolName("p-"+decimal(registry.Index(i)))))
 		}
-		info, err := rs[i%3].Read(within(t, 10*time.Second), registry.ReadOptions{}, func(*registry.State) {})
+		_, info, err := rs[i%3].Read(within(t, 10*time.Second), registry.ReadOptions{})
 		if err != nil || info.Index < last.Index || info.Term < last.Term {
 			t.Fatalf("read %d at %s: %+v, the one before had %+v: %v", i, rs[i%3].name, info.Position, last, err)
 		}
@@ -187,9 +185,7 @@ func TestAtLeastWaitsForItsIndex(t *testing.T) {
 	}
 	for _, consistency := range []registry.Consistency{registry.AtLeast, registry.Local, registry.Linearizable} {
 		began := time.Now()
-		_, err := rs[1].Read(within(t, 200*time.Millisecond), registry.ReadOptions{Consistency: consistency, AtLeastIndex: at + 1000}, func(*registry.State) {
-			t.Error("the read was answered")
-		})
+		_, _, err := rs[1].Read(within(t, 200*time.Millisecond), registry.ReadOptions{Consistency: consistency, AtLeastIndex: at + 1000})
 		if !errors.Is(err, registry.ErrDeadline) || time.Since(began) > 1200*time.Millisecond {
 			t.Errorf("consistency %d, after %s: %v, want deadline", consistency, time.Since(began), err)
 		}

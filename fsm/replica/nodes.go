@@ -14,11 +14,11 @@ func (r *Replica) Join(ctx context.Context, node registry.JoinNode) (registry.Ad
 	if err := registry.Check(node); err != nil {
 		return registry.Admission{}, registry.Position{}, err
 	}
-	var was registry.NodeInfo
-	info, err := r.Read(ctx, registry.ReadOptions{}, func(s *registry.State) { was, _ = s.Node(node.Name) })
+	view, info, err := r.Read(ctx, registry.ReadOptions{})
 	if err != nil {
 		return registry.Admission{}, registry.Position{}, err
 	}
+	was, _ := view.Node(node.Name)
 	at := info.Position
 	if was.Boot != node.Boot || was.State != registry.Alive || was.Address != node.Address {
 		if err := r.refuseSecond(ctx, was.Node, node); err != nil {
@@ -70,8 +70,8 @@ func (r *Replica) whereSeen(n registry.Node) []string {
 }
 
 func (r *Replica) admission() registry.Admission {
-	var a registry.Admission
-	r.machine.View(func(s *registry.State, _ registry.Position) { a.ClusterID = s.ClusterID() })
+	view, _ := r.machine.View()
+	a := registry.Admission{ClusterID: view.ClusterID()}
 	for _, o := range r.replicas() {
 		if o.API != "" && o.Gossip != "" {
 			a.Servers = append(a.Servers, o.API)

@@ -63,12 +63,11 @@ func (l *life) die(t testing.TB) {
 
 func (c *cluster) nodeAt(r *running, name registry.NodeName) (n registry.NodeInfo) {
 	c.t.Helper()
-	_, err := r.Read(within(c.t, 10*time.Second), registry.ReadOptions{}, func(s *registry.State) {
-		n, _ = s.Node(name)
-	})
+	view, _, err := r.Read(within(c.t, 10*time.Second), registry.ReadOptions{})
 	if err != nil {
 		c.t.Fatalf("node %s at %s: %v", name, r.name, err)
 	}
+	n, _ = view.Node(name)
 	return n
 }
 
@@ -297,13 +296,13 @@ func TestManyJoinAtOnce(t *testing.T) {
 		}
 	}
 	for _, r := range rs {
-		var alive int
-		_, err := r.Read(within(t, 5*time.Second), registry.ReadOptions{}, func(s *registry.State) {
-			p, _ := s.Pool("worker")
-			alive = p.AliveCount
-		})
-		if err != nil || alive != many {
-			t.Errorf("%s shows %d alive, want %d: %v", r.name, alive, many, err)
+		view, _, err := r.Read(within(t, 5*time.Second), registry.ReadOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", r.name, err)
+			continue
+		}
+		if p, err := view.Pool("worker"); err != nil || p.AliveCount != many {
+			t.Errorf("%s shows %d alive, want %d: %v", r.name, p.AliveCount, many, err)
 		}
 	}
 }

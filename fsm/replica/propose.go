@@ -38,16 +38,14 @@ func (r *Replica) refused(ctx context.Context, cmd registry.Command) (at registr
 	if err := registry.Check(cmd); err != nil {
 		return at, err
 	}
-	r.machine.View(func(s *registry.State, _ registry.Position) { err = s.Refuses(cmd) })
-	if err == nil {
+	if r.machine.Refuses(cmd) == nil {
 		return at, nil
 	}
-	var refusal error
-	info, err := r.Read(ctx, registry.ReadOptions{}, func(s *registry.State) { refusal = s.Refuses(cmd) })
+	_, info, err := r.Read(ctx, registry.ReadOptions{})
 	if err != nil {
 		return at, err
 	}
-	return info.Position, refusal
+	return info.Position, r.machine.Refuses(cmd)
 }
 
 // propose sends round-robin turns in a batch with those of others, and any

@@ -14,35 +14,48 @@ import (
 // roundTimeout bounds one confirmation; who waits longer joins another.
 const roundTimeout = time.Second
 
-// Read calls f once, with a state that is as fresh as opts ask, under the
-// state's read lock: f must neither block nor keep the state. A deadline that
-// passes is an error, never a weaker answer.
-func (r *Replica) Read(ctx context.Context, opts registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error) {
-	index := opts.AtLeastIndex
-	if opts.Consistency == registry.Linearizable {
-		safe, err := r.readIndex(ctx)
-		if err != nil {
-			return registry.ReadInfo{}, err
-		}
-		index = max(index, safe)
-	}
-	if err := r.wait(ctx, index); err != nil {
-		return registry.ReadInfo{}, err
+// Read gives a view that is as fresh as opts ask, and takes no lock to do so. A
+// deadline that passes is an error, never a weaker answer.
+func (r *Replica) Read(ctx context.Context, opts registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
+	if err := r.untilFresh(ctx, opts); err != nil {
+		return nil, registry.ReadInfo{}, err
 	}
 	var info registry.ReadInfo
 	if opts.Consistency == registry.Local {
 		info.Age = r.age()
 	}
-	var err error
-	r.machine.View(func(s *registry.State, at registry.Position) {
-		if at.Index == 0 {
-			err = registry.Errorf(registry.Unavailable, "replica %s has applied nothing since its start: only a leader can tell it what is committed", r.opts.Name)
-			return
-		}
-		info.Position = at
-		f(s)
+	view, at := r.machine.View()
+	if at.Index == 0 {
+		return nil, info, registry.Errorf(registry.Unavailable, "replica %s has applied nothing since its start: only a leader can tell it what is committed", r.opts.Name)
+	}
+	info.Position = at
+	return view, info, nil
+}
+
+// Cursors is Read with the cursors of a pool, as they are beside that view. The
+// error may be the state's own.
+func (r *Replica) Cursors(ctx context.Context, opts registry.ReadOptions, pool registry.PoolName) (cursors []registry.Cursor, view *registry.View, info registry.ReadInfo, err error) {
+	if view, info, err = r.Read(ctx, opts); err != nil {
+		return nil, nil, info, err
+	}
+	r.machine.State(func(s *registry.State) {
+		view, info.Position = r.machine.View() // the state's own, as nothing is applied now
+		cursors, err = s.Cursors(pool)
 	})
-	return info, err
+	return cursors, view, info, err
+}
+
+// untilFresh returns once this replica's machine is as fresh as opts ask.
+func (r *Replica) untilFresh(ctx context.Context, opts registry.ReadOptions) error {
+	index := opts.AtLeastIndex
+	if opts.Consistency == registry.Linearizable {
+		safe, err := r.readIndex(ctx)
+		if err != nil {
+			return err
+		}
+		index = max(index, safe)
+	}
+	return r.wait(ctx, index)
 }
 
 // wait waits until this replica's machine has an index.

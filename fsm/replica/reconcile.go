@@ -58,24 +58,22 @@ func (r *Replica) awaitWake(began time.Time, at registry.Millis, soon bool) {
 
 // decide asks the registry what the gossip view means.
 func (r *Replica) decide(began time.Time, memory registry.Memory) registry.Decision {
-	view, replicas := r.lives()
+	lives, replicas := r.lives()
 	if replicas == 0 { // gossip has not started
 		return registry.Decision{Memory: memory}
 	}
-	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(len(view) + replicas).Milliseconds())
+	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(len(lives) + replicas).Milliseconds())
+	view, _ := r.machine.View()
 	in := registry.ReconcileInput{
-		View:      view,
+		State:     view,
+		View:      lives,
 		Now:       registry.Millis(time.Since(began).Milliseconds()),
 		Suspicion: suspicion,
 		Memory:    memory,
 		By:        r.opts.Name,
 	}
 	in.WarmUp = in.Now < 2*suspicion || replicas < 2 && len(voters(r.raft.Load())) > 1
-	var out registry.Decision
-	r.machine.View(func(s *registry.State, _ registry.Position) {
-		in.State = s
-		out = registry.Decide(in)
-	})
+	out := registry.Decide(in)
 	if warm := 2 * suspicion; in.Now < warm && (out.Wake == 0 || warm < out.Wake) {
 		out.Wake = warm
 	}
@@ -102,13 +100,11 @@ func (r *Replica) report(cmd registry.ReportLiveness) {
 // foundOrMoved commits the cluster's first command, and where replicas have
 // moved to. It reports whether there is more to do soon.
 func (r *Replica) foundOrMoved() (again bool) {
-	var id registry.ClusterID
-	var committed []registry.Replica
-	r.machine.View(func(s *registry.State, _ registry.Position) { id, committed = s.ClusterID(), s.Replicas() })
-	if id == "" {
+	view, _ := r.machine.View()
+	if view.ClusterID() == "" {
 		return r.commitFounding()
 	}
-	for _, was := range committed {
+	for _, was := range view.Replicas() {
 		if is, ok := r.book.lookup(was.Name); ok && is != was && is.StoreID == was.StoreID {
 			again = !r.settle(registry.SetReplica{Replica: is}) || again
 		}

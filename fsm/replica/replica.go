@@ -199,9 +199,8 @@ func (r *Replica) adopt() {
 // awaitCluster gives the cluster id once an applied command has told it.
 func (r *Replica) awaitCluster(ctx context.Context) (id registry.ClusterID, ok bool) {
 	for {
-		var at registry.Position
-		r.machine.View(func(s *registry.State, p registry.Position) { id, at = s.ClusterID(), p })
-		if id != "" {
+		view, at := r.machine.View()
+		if id := view.ClusterID(); id != "" {
 			return id, true
 		}
 		if r.machine.Wait(ctx, at.Index+1) != nil {
@@ -213,9 +212,8 @@ func (r *Replica) awaitCluster(ctx context.Context) (id registry.ClusterID, ok b
 // checkStore refuses a store that is not the one that was committed for this
 // replica's name: its directory was wiped, swapped or copied.
 func (r *Replica) checkStore() error {
-	var known registry.Replica
-	var ok bool
-	r.machine.View(func(s *registry.State, _ registry.Position) { known, ok = s.Replica(r.opts.Name) })
+	view, _ := r.machine.View()
+	known, ok := view.Replica(r.opts.Name)
 	if ok && known.StoreID != r.store.storeID {
 		return wiped(r.opts.Name, known.StoreID, r.store.storeID)
 	}
@@ -231,7 +229,7 @@ func wiped(name registry.ReplicaName, want, have registry.StoreID) error {
 func (r *Replica) catchUp(ctx context.Context) {
 	for ctx.Err() == nil {
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := r.Read(once, registry.ReadOptions{}, func(*registry.State) {})
+		_, _, err := r.Read(once, registry.ReadOptions{})
 		cancel()
 		if err == nil {
 			r.caughtUp.Store(true)

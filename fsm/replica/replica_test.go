@@ -27,13 +27,12 @@ func TestThreeReplicasAnswerAlike(t *testing.T) {
 		if err != nil {
 			t.Fatalf("register %s at %s: %v", name, writer.name, err)
 		}
-		info, err := reader.Read(within(t, 5*time.Second), registry.ReadOptions{}, func(s *registry.State) {
-			if _, err := s.Pool(name); err != nil {
-				t.Errorf("%s does not show %s, which %s acknowledged", reader.name, name, writer.name)
-			}
-		})
+		view, info, err := reader.Read(within(t, 5*time.Second), registry.ReadOptions{})
 		if err != nil || info.Index < at.Index {
 			t.Fatalf("read at %s: index %d, want %d or more: %v", reader.name, info.Index, at.Index, err)
+		}
+		if _, err := view.Pool(name); err != nil {
+			t.Errorf("%s does not show %s, which %s acknowledged", reader.name, name, writer.name)
 		}
 	}
 	if _, _, err := rs[1].Propose(within(t, 5*time.Second), registry.UnregisterPool{Name: "nothing"}); !errors.Is(err, registry.ErrNotFound) {

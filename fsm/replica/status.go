@@ -19,7 +19,8 @@ const (
 // Self is what this replica says of itself, from the moment it is open.
 func (r *Replica) Self() registry.Greeting {
 	g := registry.Greeting{Replica: r.self(), Version: r.opts.Version, Listed: r.listed, Role: RoleWaiting, Applied: r.machine.At().Index}
-	r.machine.View(func(s *registry.State, _ registry.Position) { g.ClusterID, g.Roster = s.ClusterID(), s.Replicas() })
+	view, _ := r.machine.View()
+	g.ClusterID, g.Roster = view.ClusterID(), view.Replicas()
 	r.mu.Lock()
 	waiting := r.mu.waiting
 	if len(g.Roster) == 0 {

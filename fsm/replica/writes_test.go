@@ -43,8 +43,11 @@ func (c *cluster) workers(n int) (names []registry.NodeName) {
 	}
 	c.eventually(20*time.Second, func() error {
 		names = nil
-		var pool registry.PoolInfo
-		_, err := r.Read(within(c.t, 5*time.Second), registry.ReadOptions{}, func(s *registry.State) { pool, _ = s.Pool("worker") })
+		view, _, err := r.Read(within(c.t, 5*time.Second), registry.ReadOptions{})
+		if err != nil {
+			return err
+		}
+		pool, err := view.Pool("worker")
 		for _, m := range pool.Members {
 			names = append(names, m.Name)
 		}
@@ -128,12 +131,10 @@ func (c *cluster) oneRotation(entries map[registry.Index][]given, names []regist
 func (c *cluster) cursors(r *running) map[string]int {
 	c.t.Helper()
 	out := map[string]int{}
-	_, err := r.Read(within(c.t, 10*time.Second), registry.ReadOptions{}, func(s *registry.State) {
-		cursors, _ := s.Cursors("worker")
-		for _, cur := range cursors {
-			out[cur.Key] = cur.Next
-		}
-	})
+	cursors, _, _, err := r.Cursors(within(c.t, 10*time.Second), registry.ReadOptions{}, "worker")
+	for _, cur := range cursors {
+		out[cur.Key] = cur.Next
+	}
 	if err != nil {
 		c.t.Fatalf("cursors at %s: %v", r.name, err)
 	}

@@ -89,16 +89,20 @@ type place struct {
 
 func at(p registry.Position) place { return place{index: uint64(p.Index), term: uint64(p.Term)} }
 
-// read calls f with the state that the options ask for, and gives f's error.
-func (c calls) read(ctx context.Context, options registry.ReadOptions, f func(*registry.State) error) (place, error) {
-	var failed error
-	info, err := c.replica.Read(ctx, options, func(state *registry.State) { failed = f(state) })
+// read calls f with the view that the options ask for, and gives f's error.
+func (c calls) read(ctx context.Context, options registry.ReadOptions, f func(*registry.View) error) (place, error) {
+	view, info, err := c.replica.Read(ctx, options)
 	if err != nil {
 		return place{}, err
 	}
-	answered := at(info.Position)
-	answered.age = wire.ToAge(options, info)
-	return answered, failed
+	return answered(options, info), f(view)
+}
+
+// answered is the place of an answer to a read.
+func answered(options registry.ReadOptions, info registry.ReadInfo) place {
+	p := at(info.Position)
+	p.age = wire.ToAge(options, info)
+	return p
 }
 
 // propose commits a command. Whatever ends a proposal without a code has an
@@ -123,15 +127,13 @@ func unlessKnown(err error) error {
 // readBack reads what a write that was committed at a position has made. What
 // is no longer there (another write may have come between) is left out of the
 // answer; a read that fails leaves the caller with a write that was done.
-func (c calls) readBack(ctx context.Context, committed registry.Position, f func(*registry.State) error) (place, error) {
-	var failed error
-	options := registry.ReadOptions{Consistency: registry.AtLeast, AtLeastIndex: committed.Index}
-	info, err := c.replica.Read(ctx, options, func(state *registry.State) { failed = f(state) })
+func (c calls) readBack(ctx context.Context, committed registry.Position, f func(*registry.View) error) (place, error) {
+	view, info, err := c.replica.Read(ctx, registry.ReadOptions{Consistency: registry.AtLeast, AtLeastIndex: committed.Index})
 	if err != nil {
 		return place{}, registry.Errorf(registry.OutcomeUnknown, "it was done, at index %d, but what it made could not be read: %v", committed.Index, err)
 	}
-	if failed != nil && !errors.Is(failed, registry.ErrNotFound) {
-		return place{}, failed
+	if err := f(view); err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return place{}, err
 	}
 	return at(info.Position), nil
 }

@@ -27,8 +27,8 @@ func (s clusterService) Status(ctx context.Context, _ *connect.Request[rotav1.St
 			AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
 		})
 	}
-	seen, err := s.read(ctx, registry.ReadOptions{Consistency: registry.Local}, func(state *registry.State) error {
-		summarize(state, response)
+	seen, err := s.read(ctx, registry.ReadOptions{Consistency: registry.Local}, func(view *registry.View) error {
+		summarize(view, response)
 		return nil
 	})
 	response.Index = seen.index
@@ -38,17 +38,17 @@ func (s clusterService) Status(ctx context.Context, _ *connect.Request[rotav1.St
 	return reply(response, nil)
 }
 
-func summarize(state *registry.State, response *rotav1.StatusResponse) {
-	for _, pool := range state.Pools() {
+func summarize(view *registry.View, response *rotav1.StatusResponse) {
+	for _, pool := range view.Pools() {
 		response.Pools = append(response.Pools, &rotav1.StatusResponse_PoolSummary{
 			Name: string(pool.Spec.Name), AliveCount: uint32(pool.AliveCount), EligibleCount: uint32(pool.EligibleCount),
 			MemberCount: uint32(len(pool.Members)), Satisfied: pool.Satisfied, Reason: pool.Reason,
 		})
 	}
-	for _, node := range state.Nodes() {
+	for _, node := range view.Nodes() {
 		count(&node.Node, response)
 	}
-	response.Warnings = append(response.Warnings, state.Warnings()...)
+	response.Warnings = append(response.Warnings, view.Warnings()...)
 }
 
 func count(node *registry.Node, response *rotav1.StatusResponse) {

@@ -74,21 +74,32 @@ func (m *memory) Propose(ctx context.Context, cmd registry.Command) (registry.Re
 	return result, m.mu.at, err
 }
 
-func (m *memory) Read(ctx context.Context, options registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error) {
+func (m *memory) Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
 	if err := m.hook(ctx, "Read"); err != nil {
-		return registry.ReadInfo{}, err
+		return nil, registry.ReadInfo{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if options.AtLeastIndex > m.mu.at.Index {
-		return registry.ReadInfo{}, registry.Errorf(registry.Deadline, "index %d is not here yet", options.AtLeastIndex)
+		return nil, registry.ReadInfo{}, registry.Errorf(registry.Deadline, "index %d is not here yet", options.AtLeastIndex)
 	}
-	f(m.mu.state)
+	view := m.mu.state.View
 	info := registry.ReadInfo{Position: m.mu.at}
 	if options.Consistency == registry.Local {
 		info.Age = 17
 	}
-	return info, nil
+	return &view, info, nil
+}
+
+func (m *memory) Cursors(ctx context.Context, options registry.ReadOptions, pool registry.PoolName) ([]registry.Cursor, *registry.View, registry.ReadInfo, error) {
+	view, info, err := m.Read(ctx, options)
+	if err != nil {
+		return nil, nil, info, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cursors, err := m.mu.state.Cursors(pool)
+	return cursors, view, info, err
 }
 
 func (m *memory) Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error) {

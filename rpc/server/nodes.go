@@ -35,8 +35,8 @@ func (s nodeService) JoinNode(ctx context.Context, r *connect.Request[rotav1.Joi
 // madeNode reads a node back after a write.
 func (s nodeService) madeNode(ctx context.Context, committed registry.Position, name registry.NodeName) (*rotav1.Node, place, error) {
 	var node *rotav1.Node
-	made, err := s.readBack(ctx, committed, func(state *registry.State) error {
-		info, err := state.Node(name)
+	made, err := s.readBack(ctx, committed, func(view *registry.View) error {
+		info, err := view.Node(name)
 		if err == nil {
 			node = wire.ToNode(info)
 		}
@@ -59,8 +59,8 @@ func (s nodeService) ListNodes(ctx context.Context, r *connect.Request[rotav1.Li
 		return nil, err
 	}
 	var nodes []registry.NodeInfo
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		nodes = state.Nodes()
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
+		nodes = view.Nodes()
 		return nil
 	})
 	response := &rotav1.ListNodesResponse{Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age}
@@ -80,8 +80,8 @@ func (s nodeService) GetNode(ctx context.Context, r *connect.Request[rotav1.GetN
 		return nil, err
 	}
 	response := &rotav1.GetNodeResponse{ServedBy: s.servedBy}
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		info, err := state.Node(name)
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
+		info, err := view.Node(name)
 		if err == nil {
 			response.Node = wire.ToNode(info)
 		}

@@ -27,8 +27,8 @@ func (s registryService) RegisterPool(ctx context.Context, r *connect.Request[ro
 		return nil, err
 	}
 	response := &rotav1.RegisterPoolResponse{Changed: result.Changed, ServedBy: s.servedBy}
-	made, err := s.readBack(ctx, position, func(state *registry.State) error {
-		pool, err := state.Pool(specName(spec))
+	made, err := s.readBack(ctx, position, func(view *registry.View) error {
+		pool, err := view.Pool(specName(spec))
 		if err == nil {
 			response.Pool = wire.ToPool(pool)
 		}
@@ -62,22 +62,25 @@ func (s registryService) GetPool(ctx context.Context, r *connect.Request[rotav1.
 	if err != nil {
 		return nil, err
 	}
-	response := &rotav1.GetPoolResponse{ServedBy: s.servedBy}
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		pool, err := state.Pool(name)
-		if err != nil {
-			return err
-		}
-		response.Pool = wire.ToPool(pool)
-		if !r.Msg.GetWithCursors() {
-			return nil
-		}
-		cursors, err := state.Cursors(name)
-		response.Pool.Cursors = wire.ToCursors(cursors)
-		return err
-	})
-	response.Index, response.Term, response.AgeMs = seen.index, seen.term, seen.age
-	return reply(response, err)
+	var cursors []registry.Cursor
+	var view *registry.View
+	var info registry.ReadInfo
+	if r.Msg.GetWithCursors() {
+		cursors, view, info, err = s.replica.Cursors(ctx, options, name)
+	} else {
+		view, info, err = s.replica.Read(ctx, options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	pool, err := view.Pool(name)
+	if err != nil {
+		return nil, err
+	}
+	seen := answered(options, info)
+	response := &rotav1.GetPoolResponse{Pool: wire.ToPool(pool), Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age}
+	response.Pool.Cursors = wire.ToCursors(cursors)
+	return reply(response, nil)
 }
 
 func (s registryService) ListPools(ctx context.Context, r *connect.Request[rotav1.ListPoolsRequest]) (*connect.Response[rotav1.ListPoolsResponse], error) {
@@ -86,8 +89,8 @@ func (s registryService) ListPools(ctx context.Context, r *connect.Request[rotav
 		return nil, err
 	}
 	var pools []registry.PoolInfo
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		pools = state.Pools()
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
+		pools = view.Pools()
 		return nil
 	})
 	response := &rotav1.ListPoolsResponse{Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age}
@@ -102,8 +105,8 @@ func (s registryService) RebalancePools(ctx context.Context, r *connect.Request[
 	var seen place
 	var err error
 	if r.Msg.GetDryRun() {
-		seen, err = s.read(ctx, registry.ReadOptions{}, func(state *registry.State) error {
-			moves = state.PlanRebalance()
+		seen, err = s.read(ctx, registry.ReadOptions{}, func(view *registry.View) error {
+			moves = view.PlanRebalance()
 			return nil
 		})
 	} else {

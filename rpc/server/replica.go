@@ -12,9 +12,10 @@ type Replica interface {
 	// Propose commits and applies a command, wherever the leader is. An error
 	// may be the command's own, from Apply.
 	Propose(ctx context.Context, cmd registry.Command) (registry.Result, registry.Position, error)
-	// Read calls f once, with the state at a position that options allow and
-	// under the state's read lock: f must neither block nor keep the state.
-	Read(ctx context.Context, options registry.ReadOptions, f func(*registry.State)) (registry.ReadInfo, error)
+	// Read gives the registry at a position that options allow.
+	Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error)
+	// Cursors is Read with a pool's cursors; the error may be the state's own.
+	Cursors(ctx context.Context, options registry.ReadOptions, pool registry.PoolName) ([]registry.Cursor, *registry.View, registry.ReadInfo, error)
 	// Join admits a node: it probes a former life of that name, commits the new
 	// one and tells where gossip is.
 	Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error)

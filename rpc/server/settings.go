@@ -16,8 +16,8 @@ func (s registryService) GetSettings(ctx context.Context, r *connect.Request[rot
 		return nil, err
 	}
 	response := &rotav1.GetSettingsResponse{ServedBy: s.servedBy}
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		response.Settings = wire.ToSettings(state.Settings())
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
+		response.Settings = wire.ToSettings(view.Settings())
 		return nil
 	})
 	response.Index, response.Term, response.AgeMs = seen.index, seen.term, seen.age
@@ -34,8 +34,8 @@ func (s registryService) SetSettings(ctx context.Context, r *connect.Request[rot
 		return nil, err
 	}
 	response := &rotav1.SetSettingsResponse{Changed: result.Changed, ServedBy: s.servedBy}
-	made, err := s.readBack(ctx, position, func(state *registry.State) error {
-		response.Settings = wire.ToSettings(state.Settings())
+	made, err := s.readBack(ctx, position, func(view *registry.View) error {
+		response.Settings = wire.ToSettings(view.Settings())
 		return nil
 	})
 	response.Index, response.Term = made.index, made.term

@@ -22,9 +22,9 @@ func (s registryService) HrwTopic(ctx context.Context, r *connect.Request[rotav1
 		return nil, err
 	}
 	var choice registry.Choice
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
 		var err error
-		choice, err = state.HRW(pool, keys[0])
+		choice, err = view.HRW(pool, keys[0])
 		return err
 	})
 	return reply(&rotav1.HrwTopicResponse{
@@ -43,8 +43,8 @@ func (s registryService) HrwTopics(ctx context.Context, r *connect.Request[rotav
 		return nil, err
 	}
 	var choices []registry.Choice
-	seen, err := s.read(ctx, options, func(state *registry.State) (err error) {
-		choices, err = hrwAll(state, pool, keys)
+	seen, err := s.read(ctx, options, func(view *registry.View) (err error) {
+		choices, err = hrwAll(view, pool, keys)
 		return err
 	})
 	if err != nil {
@@ -83,11 +83,11 @@ func question(pool, field string, keys ...*rotav1.Key) (registry.PoolName, []hrw
 }
 
 // hrwAll answers all keys from one state.
-func hrwAll(state *registry.State, pool registry.PoolName, keys []hrw.Key) ([]registry.Choice, error) {
+func hrwAll(view *registry.View, pool registry.PoolName, keys []hrw.Key) ([]registry.Choice, error) {
 	choices := make([]registry.Choice, len(keys))
 	for i, key := range keys {
 		var err error
-		if choices[i], err = state.HRW(pool, key); err != nil {
+		if choices[i], err = view.HRW(pool, key); err != nil {
 			return nil, err
 		}
 	}
@@ -147,24 +147,24 @@ func (s registryService) RankNodes(ctx context.Context, r *connect.Request[rotav
 		return nil, registry.Errorf(registry.Limit, "limit %d: a ranking has at most %d nodes; with explain it has all members", n, registry.RankMax)
 	}
 	response := &rotav1.RankNodesResponse{ServedBy: s.servedBy}
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		return rank(state, pool, keys[0], r.Msg, response)
+	seen, err := s.read(ctx, options, func(view *registry.View) error {
+		return rank(view, pool, keys[0], r.Msg, response)
 	})
 	response.Index, response.Term, response.AgeMs = seen.index, seen.term, seen.age
 	return reply(response, err)
 }
 
-func rank(state *registry.State, pool registry.PoolName, key hrw.Key, request *rotav1.RankNodesRequest, response *rotav1.RankNodesResponse) error {
-	info, err := state.Pool(pool)
+func rank(view *registry.View, pool registry.PoolName, key hrw.Key, request *rotav1.RankNodesRequest, response *rotav1.RankNodesResponse) error {
+	info, err := view.Pool(pool)
 	if err != nil {
 		return err
 	}
 	var ranking []registry.Ranked
 	var epoch registry.Epoch
 	if request.GetExplain() {
-		ranking, epoch, err = state.Explain(pool, key)
+		ranking, epoch, err = view.Explain(pool, key)
 	} else {
-		ranking, epoch, err = state.Rank(pool, key, max(int(request.GetLimit()), 1))
+		ranking, epoch, err = view.Rank(pool, key, max(int(request.GetLimit()), 1))
 	}
 	response.Ranking, response.Epoch, response.Digest = wire.ToRanking(ranking), uint64(epoch), key.Digest(info.Spec.Hash)
 	return err

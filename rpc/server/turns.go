@@ -153,12 +153,8 @@ func (s registryService) ListCursors(ctx context.Context, r *connect.Request[rot
 	if err != nil {
 		return nil, err
 	}
-	var cursors []registry.Cursor
-	seen, err := s.read(ctx, options, func(state *registry.State) error {
-		var err error
-		cursors, err = state.Cursors(pool)
-		return err
-	})
+	cursors, _, info, err := s.replica.Cursors(ctx, options, pool)
+	seen := answered(options, info)
 	return reply(&rotav1.ListCursorsResponse{
 		Cursors: wire.ToCursors(cursors), Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age,
 	}, err)
