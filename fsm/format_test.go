@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,14 +159,19 @@ func TestEntryMax(t *testing.T) {
 }
 
 // goldens are what the bytes in testdata/format.txt were made of. A type that
-// has gained fields has two lines: one without them, and one, with a + behind
-// its name, with them.
+// has gained fields has several lines: one without them, and for each time that
+// it gained some one with them, with one more + behind its name.
 func goldens(t *testing.T) map[string][]byte {
-	is := goldensOf(t, first)
-	for name, b := range goldensOf(t, func() *steady { return &steady{} }) {
-		if !bytes.Equal(is[name], b) {
-			is[name+"+"] = b
+	was := goldensOf(t, first)
+	is := maps.Clone(was)
+	for times, filler := range []func() *steady{second, func() *steady { return &steady{} }} {
+		now := goldensOf(t, filler)
+		for name, b := range now {
+			if !bytes.Equal(was[name], b) {
+				is[name+strings.Repeat("+", times+1)] = b
+			}
 		}
+		was = now
 	}
 	return is
 }

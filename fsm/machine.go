@@ -180,11 +180,12 @@ func (m *Machine) waitChan(index registry.Index) <-chan struct{} {
 	return m.mu.moved
 }
 
-// Snapshot copies the state; writing it goes on beside further entries.
+// Snapshot keeps the state as it is now, which takes no time; copying and writing
+// it goes on beside further entries.
 func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &snapshot{state: m.mu.state.Snapshot(), at: m.mu.at}, nil
+	return &snapshot{state: m.mu.state.Freeze(), at: m.mu.at}, nil
 }
 
 // Restore replaces the state by a snapshot's. A snapshot that cannot be read

@@ -45,6 +45,7 @@ func turnResult(w *walk, t *registry.TurnResult) {
 	list(w, 4, &t.Answers, answer)
 	number(w, 5, &t.Taken.Index)
 	number(w, 6, &t.Taken.Term)
+	number(w, 7, &t.More) // answers that repeat used to be written each
 }
 
 func answer(w *walk, a *registry.Answer) {

@@ -39,15 +39,15 @@ const (
 // with all members and all cursors takes less.
 const sectionMax = 64 << 20
 
-// snapshot is a copy of the state on its way to the disk.
+// snapshot is the state of one moment on its way to the disk.
 type snapshot struct {
-	state registry.Snapshot
+	state *registry.Frozen
 	at    registry.Position
 }
 
 // Persist writes the snapshot to Raft's sink.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if err := WriteSnapshot(sink, s.state, s.at); err != nil {
+	if err := WriteSnapshot(sink, s.state.Snapshot(), s.at); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	return sink.Close()

@@ -1,17 +1,13 @@
 package registry
 
-import (
-	"maps"
-	"slices"
-)
+import "iter"
 
-// cursorTable holds the cursors of all pools. Alone in a state it is changed
-// in place, for a turn must be cheap; so it is only changed once a command can
-// no longer be refused.
+// cursorTable holds the cursors of all pools. It is changed in place, for a turn
+// must be cheap; so it is only changed once a command can no longer be refused.
 type cursorTable struct {
-	of map[PoolName]map[string]cursor
+	of map[PoolName]*table[string, cursor]
 	// count is how many there are in all.
-	count *int
+	count int
 }
 
 // cursor is one key's place in a pool's rotation.
@@ -22,42 +18,54 @@ type cursor struct {
 	used Millis
 }
 
-func newCursorTable() cursorTable {
-	return cursorTable{of: make(map[PoolName]map[string]cursor), count: new(int)}
+func newCursorTable() *cursorTable {
+	return &cursorTable{of: make(map[PoolName]*table[string, cursor])}
 }
 
-func (t cursorTable) get(p PoolName, key string) (cursor, bool) {
-	c, ok := t.of[p][key]
-	return c, ok
+// get gives a cursor, and the table of its pool if that has one.
+func (t *cursorTable) get(p PoolName, key string) (c cursor, known bool) {
+	if keys := t.of[p]; keys != nil {
+		return keys.get(key)
+	}
+	return cursor{}, false
 }
 
-func (t cursorTable) set(p PoolName, key string, c cursor) {
+func (t *cursorTable) set(p PoolName, key string, c cursor) {
 	keys := t.of[p]
 	if keys == nil {
-		keys = make(map[string]cursor)
+		keys = newTable[string, cursor]()
 		t.of[p] = keys
 	}
-	if _, ok := keys[key]; !ok {
-		*t.count++
-	}
-	keys[key] = c
+	before := keys.len
+	keys.set(key, c)
+	t.count += keys.len - before
 }
 
-func (t cursorTable) remove(p PoolName, key string) {
-	if _, ok := t.of[p][key]; ok {
-		delete(t.of[p], key)
-		*t.count--
+func (t *cursorTable) remove(p PoolName, key string) {
+	if keys := t.of[p]; keys != nil && keys.remove(key) {
+		t.count--
 	}
 }
 
-func (t cursorTable) removePool(p PoolName) {
-	*t.count -= len(t.of[p])
-	delete(t.of, p)
+func (t *cursorTable) removePool(p PoolName) {
+	if keys := t.of[p]; keys != nil {
+		t.count -= keys.len
+		delete(t.of, p)
+	}
+}
+
+// copy gives a table that stays as this one is now.
+func (t *cursorTable) copy() *cursorTable {
+	same := &cursorTable{of: make(map[PoolName]*table[string, cursor], len(t.of)), count: t.count}
+	for p, keys := range t.of { // any order
+		same.of[p] = keys.copy()
+	}
+	return same
 }
 
 // follow makes the cursors follow the pools from one view to the next, once
 // nothing can be refused any more.
-func (t cursorTable) follow(before, after *View) {
+func (t *cursorTable) follow(before, after *View) {
 	for _, q := range before.pools {
 		p, err := after.pool(q.spec.Name)
 		switch {
@@ -71,20 +79,20 @@ func (t cursorTable) follow(before, after *View) {
 
 // remap keeps each cursor of a pool on the node it pointed at or, if that one
 // left, on the next in the old order, going round, that is still there.
-func (t cursorTable) remap(p PoolName, before, after []member) {
+func (t *cursorTable) remap(p PoolName, before, after []member) {
 	keys := t.of[p]
-	if len(keys) == 0 {
+	if keys == nil || keys.len == 0 {
 		return
 	}
 	moved := remapping(before, after)
-	for key, c := range keys { // any order
+	keys.update(func(c cursor) cursor {
 		if c.next < len(moved) {
 			c.next = moved[c.next]
 		} else {
 			c.next = 0
 		}
-		keys[key] = c
-	}
+		return c
+	})
 }
 
 // remapping gives, for each index before, the index after of the first member
@@ -115,10 +123,9 @@ func (s *State) Cursors(name PoolName) ([]Cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := s.cursors.of[name]
-	list := make([]Cursor, 0, len(keys))
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		c := Cursor{Key: key, Next: keys[key].next}
+	list := []Cursor{}
+	for key, at := range s.cursors.sorted(name) {
+		c := Cursor{Key: key, Next: at.next}
 		if c.Next < len(p.members) {
 			c.Node = p.members[c.Next].name
 		}
@@ -127,9 +134,24 @@ func (s *State) Cursors(name PoolName) ([]Cursor, error) {
 	return list, nil
 }
 
+// sorted gives a pool's cursors by key.
+func (t *cursorTable) sorted(p PoolName) iter.Seq2[string, cursor] {
+	return func(yield func(string, cursor) bool) {
+		keys := t.of[p]
+		if keys == nil {
+			return
+		}
+		for _, key := range keys.sorted() {
+			if c, _ := keys.get(key); !yield(key, c) {
+				return
+			}
+		}
+	}
+}
+
 // noRoom refuses a new cursor when there are CursorsMax.
-func (t cursorTable) noRoom(p PoolName, key string) *Error {
-	if *t.count < CursorsMax {
+func (t *cursorTable) noRoom(p PoolName, key string) *Error {
+	if t.count < CursorsMax {
 		return nil
 	}
 	return Errorf(Limit, "cursor %q of pool %q would be one more than the %d that all pools may have: delete unused ones",
@@ -228,8 +250,8 @@ func (s *State) take(name PoolName, key string, count int) TurnResult {
 		return TurnResult{Err: Errorf(CodeOf(err), "%v", err)}
 	}
 	c, known := s.cursors.get(name, key)
-	chosen := p.rotation(c.next, count)
-	if len(chosen) == 0 {
+	lap, next := p.lap(c.next, count)
+	if len(lap) == 0 {
 		return TurnResult{Epoch: p.epoch, Reason: s.emptyReason(p)}
 	}
 	if !known {
@@ -237,31 +259,36 @@ func (s *State) take(name PoolName, key string, count int) TurnResult {
 			return TurnResult{Epoch: p.epoch, Err: err}
 		}
 	}
-	answers := make([]Answer, count)
-	for i := range answers {
-		if i < len(chosen) {
-			answers[i] = p.answer(chosen[i])
-		} else {
-			answers[i] = answers[i-len(chosen)]
-		}
-	}
-	last := chosen[(count-1)%len(chosen)]
-	s.cursors.set(name, key, cursor{next: (last + 1) % len(p.members), used: s.clock})
-	return TurnResult{Answers: answers, Epoch: p.epoch}
+	s.cursors.set(name, key, cursor{next: next, used: s.clock})
+	return TurnResult{Answers: lap, More: count - len(lap), Epoch: p.epoch}
 }
 
-// rotation lists the eligible members' indices for one lap from start, no more
-// than most of them.
-func (p *pool) rotation(start, most int) []int {
-	var chosen []int
+// lap gives the answers of the next count turns from an index on, no more than
+// one time round, after which they repeat, and the index behind the last turn's.
+func (p *pool) lap(start, count int) (answers []Answer, next int) {
+	last := 0
 	for i := range p.eligible {
-		at := (start + i) % len(p.eligible)
+		at := start + i
+		if at >= len(p.eligible) {
+			at -= len(p.eligible)
+		}
 		if !p.eligible[at] {
 			continue
 		}
-		if chosen = append(chosen, at); len(chosen) == most {
-			break
+		if answers == nil {
+			answers = make([]Answer, 0, min(count, len(p.eligible)-i))
+		}
+		answers = append(answers, p.answer(at))
+		last = at
+		if len(answers) == count {
+			return answers, p.behind(last)
 		}
 	}
-	return chosen
+	if len(answers) > 0 && count%len(answers) != 0 {
+		last = p.find(answers[count%len(answers)-1].Node)
+	}
+	return answers, p.behind(last)
 }
+
+// behind is the index after one, going round; 0 in an empty pool.
+func (r *roster) behind(at int) int { return (at + 1) % max(len(r.members), 1) }

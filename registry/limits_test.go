@@ -229,9 +229,9 @@ func TestCountsBeyondTheLap(t *testing.T) {
 	s := crowd(t, 100)
 	apply(t, s, registry.JoinNode{Name: "w-0007", Type: "worker", Address: "h:1", Boot: boot("1")})
 	res := apply(t, s, registry.RoundRobin{Turns: []registry.Turn{{Pool: "worker", Key: "k", Count: registry.BatchAnswersMax}}})
-	answers := res.Turns[0].Answers
-	if len(answers) != registry.BatchAnswersMax || answers[0].Node != "w-0007" || answers[len(answers)-1] != answers[0] {
-		t.Errorf("%d answers, the first %v", len(answers), answers[0])
+	turn := res.Turns[0]
+	if turn.Count() != registry.BatchAnswersMax || turn.At(0).Node != "w-0007" || turn.At(turn.Count()-1) != turn.At(0) || len(turn.Answers) != 1 {
+		t.Errorf("%d answers, the first %v, %d of them kept", turn.Count(), turn.At(0), len(turn.Answers))
 	}
 }
 

@@ -185,7 +185,7 @@ func (s *State) restoreCursors(snap *PoolSnapshot) error {
 	if err := ascending("cursor", snap.Cursors, func(c CursorSnapshot) string { return c.Key }); err != nil {
 		return err
 	}
-	if *s.cursors.count+len(snap.Cursors) > CursorsMax {
+	if s.cursors.count+len(snap.Cursors) > CursorsMax {
 		return Errorf(Limit, "pool %q has %d cursors, at most %d are allowed in all", name, len(snap.Cursors), CursorsMax)
 	}
 	for _, c := range snap.Cursors {

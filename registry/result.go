@@ -16,9 +16,13 @@ type Result struct {
 
 // TurnResult is the answer to one Turn.
 type TurnResult struct {
-	// Answers are as many as were asked for, or none when nothing is eligible.
+	// Answers are one lap of what was asked for, or none when nothing is
+	// eligible: a rotation repeats itself, and so do they; see At. They may be
+	// shared with others and are never changed.
 	Answers []Answer
-	Epoch   Epoch
+	// More is how many more there are, which repeat them.
+	More  int
+	Epoch Epoch
 	// Reason says why there are no answers.
 	Reason EmptyReason
 	Err    *Error // the pool or session is unknown, or a bound was passed
@@ -26,6 +30,12 @@ type TurnResult struct {
 	// what was answered there. Zero for a turn that was taken here and now.
 	Taken Position
 }
+
+// Count is how many answers there are.
+func (t *TurnResult) Count() int { return len(t.Answers) + t.More }
+
+// At gives answer i of Count.
+func (t *TurnResult) At(i int) Answer { return t.Answers[i%len(t.Answers)] }
 
 // moved reports whether the turn moved its cursor, here and now.
 func (t *TurnResult) moved() bool {

@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"container/heap"
-	"maps"
 	"slices"
 )
 
@@ -15,11 +14,14 @@ import (
 // snapshot, never of the order in which things came about: so a restored
 // replica forgets the same ones.
 type sessionTable struct {
-	of map[SessionID]*session
+	of *table[SessionID, *session]
 	// queue has every session; see byUse.
 	queue byUse
 	// weight is that of all stored answers, at most StoredMax.
 	weight int
+	// copies counts the copies that were made: a session that is older than
+	// the last one is shared with it.
+	copies int
 }
 
 // session is one client's requests from the first unacknowledged one on.
@@ -29,29 +31,54 @@ type session struct {
 	// first is the smallest serial that is not acknowledged; at least 1. What
 	// is stored is less than OutstandingMax above it.
 	first  uint64
-	stored map[uint64]TurnResult // by serial; each with Taken set
-	weight int                   // of stored
+	stored []StoredTurn // sorted by serial; each with Taken set
+	weight int          // of stored
+	copies int          // the table's, when this one was made
 	// at is its index in the queue, and queued what used was when it got there:
-	// a use need not move it, for it only ever moves back.
+	// a use need not move it, for it only ever moves back. They alone are
+	// changed in a session that is shared.
 	at     int
 	queued Millis
 }
 
 func newSessionTable() *sessionTable {
-	return &sessionTable{of: make(map[SessionID]*session)}
+	return &sessionTable{of: newTable[SessionID, *session]()}
+}
+
+// copy gives what snapshot needs, which stays as it is now.
+func (t *sessionTable) copy() *sessionTable {
+	t.copies++
+	return &sessionTable{of: t.of.copy()}
 }
 
 func (t *sessionTable) add(ses *session) {
-	t.of[ses.id] = ses
+	ses.copies = t.copies
+	t.of.set(ses.id, ses)
 	t.weight += ses.weight
 	ses.queued = ses.used
 	heap.Push(&t.queue, ses)
 }
 
 func (t *sessionTable) remove(ses *session) {
-	delete(t.of, ses.id)
+	t.of.remove(ses.id)
 	t.weight -= ses.weight
 	heap.Remove(&t.queue, ses.at)
+}
+
+// find gives a session that may be changed, or nil.
+func (t *sessionTable) find(id SessionID) *session {
+	ses, known := t.of.get(id)
+	if !known {
+		return nil
+	}
+	if ses.copies < t.copies {
+		own := *ses
+		own.stored, own.copies = slices.Clone(ses.stored), t.copies
+		ses = &own
+		t.of.set(id, ses)
+		t.queue[ses.at] = ses
+	}
+	return ses
 }
 
 // oldest gives the session unused for longest, the one of the smallest id if
@@ -96,11 +123,21 @@ func (t *sessionTable) makeRoom(keep *session) {
 	heap.Push(&t.queue, keep)
 }
 
-// store keeps the answer to a request.
+// store keeps the answer to a request that has none.
 func (t *sessionTable) store(ses *session, serial uint64, res TurnResult) {
-	ses.stored[serial] = res
+	at, _ := ses.find(serial)
+	ses.stored = slices.Insert(ses.stored, at, StoredTurn{Serial: serial, Result: res})
 	ses.weight += weightOf(res)
 	t.weight += weightOf(res)
+}
+
+// find gives the index of a request's answer, or where it belongs. Requests
+// come in order, but for those that were sent again.
+func (ses *session) find(serial uint64) (at int, known bool) {
+	if n := len(ses.stored); n == 0 || ses.stored[n-1].Serial < serial {
+		return n, false
+	}
+	return slices.BinarySearchFunc(ses.stored, serial, func(t StoredTurn, serial uint64) int { return cmp.Compare(t.Serial, serial) })
 }
 
 // acknowledge forgets the answers below a serial.
@@ -108,27 +145,28 @@ func (t *sessionTable) acknowledge(ses *session, first uint64) {
 	if first <= ses.first {
 		return
 	}
-	for serial := ses.first; serial < first && serial-ses.first < OutstandingMax; serial++ {
-		if res, known := ses.stored[serial]; known {
-			delete(ses.stored, serial)
-			ses.weight -= weightOf(res)
-			t.weight -= weightOf(res)
-		}
-	}
 	ses.first = first
+	below, _ := ses.find(first)
+	for i := range below {
+		ses.weight -= weightOf(ses.stored[i].Result)
+		t.weight -= weightOf(ses.stored[i].Result)
+	}
+	clear(ses.stored[:below])
+	ses.stored = ses.stored[below:]
 }
 
-// weightOf is the number of answers; an empty answer and a refusal take room,
-// too.
-func weightOf(res TurnResult) int { return max(len(res.Answers), 1) }
+// weightOf is the number of answers, those that repeat included: entries that
+// were written before they were stored once are applied as they were. An empty
+// answer and a refusal take room, too.
+func weightOf(res TurnResult) int { return max(res.Count(), 1) }
 
 func (t *sessionTable) snapshot() []SessionSnapshot {
 	var list []SessionSnapshot
-	for _, id := range slices.Sorted(maps.Keys(t.of)) {
-		ses := t.of[id]
+	for _, id := range t.of.sorted() {
+		ses, _ := t.of.get(id)
 		snap := SessionSnapshot{ID: id, Used: ses.used, FirstUnacked: ses.first}
-		for _, serial := range slices.Sorted(maps.Keys(ses.stored)) {
-			snap.Stored = append(snap.Stored, StoredTurn{Serial: serial, Result: ses.stored[serial]})
+		if len(ses.stored) > 0 {
+			snap.Stored = slices.Clip(ses.stored)
 		}
 		list = append(list, snap)
 	}
@@ -137,13 +175,13 @@ func (t *sessionTable) snapshot() []SessionSnapshot {
 
 func (s *State) openSession(cmd OpenSession) Result {
 	changed := s.sessions.expire(s.clock)
-	if _, known := s.sessions.of[cmd.ID]; known {
+	if _, known := s.sessions.of.get(cmd.ID); known {
 		return Result{Changed: changed}
 	}
-	if len(s.sessions.of) >= SessionsMax {
+	if s.sessions.of.len >= SessionsMax {
 		s.sessions.remove(s.sessions.oldest())
 	}
-	s.sessions.add(&session{id: cmd.ID, used: s.clock, first: 1, stored: make(map[uint64]TurnResult)})
+	s.sessions.add(&session{id: cmd.ID, used: s.clock, first: 1})
 	return Result{Changed: true}
 }
 
@@ -155,15 +193,15 @@ func (s *State) openSession(cmd OpenSession) Result {
 func (s *State) turnOnce(at Position, t Turn) (TurnResult, bool) {
 	id := t.Request
 	expired := s.sessions.expire(s.clock)
-	ses, known := s.sessions.of[id.Session]
-	if !known {
+	ses := s.sessions.find(id.Session)
+	if ses == nil {
 		return TurnResult{Err: Errorf(SessionUnknown, "session %s was never opened, or is forgotten after %d minutes without use: open another one",
 			id.Session, SessionRetention/60_000)}, expired
 	}
 	ses.used = s.clock
 	s.sessions.acknowledge(ses, id.FirstUnacked)
-	if res, known := ses.stored[id.Serial]; known {
-		return res, true
+	if at, known := ses.find(id.Serial); known {
+		return ses.stored[at].Result, true
 	}
 	if err := ses.refuse(t); err != nil {
 		return TurnResult{Err: err}, true

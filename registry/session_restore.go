@@ -1,5 +1,7 @@
 package registry
 
+import "slices"
+
 // restoreSessions refuses what no table could hold.
 func (s *State) restoreSessions(list []SessionSnapshot) error {
 	if len(list) > SessionsMax {
@@ -29,7 +31,7 @@ func (s *State) restoreSession(snap *SessionSnapshot) error {
 	if err := ascending("serial", snap.Stored, func(t StoredTurn) uint64 { return t.Serial }); err != nil {
 		return Errorf(Invalid, "session %s: %v", snap.ID, err)
 	}
-	ses := &session{id: snap.ID, used: snap.Used, first: snap.FirstUnacked, stored: make(map[uint64]TurnResult, len(snap.Stored))}
+	ses := &session{id: snap.ID, used: snap.Used, first: snap.FirstUnacked, stored: slices.Clone(snap.Stored)}
 	for i := range snap.Stored {
 		turn := &snap.Stored[i]
 		if turn.Serial < ses.first || turn.Serial-ses.first >= OutstandingMax {
@@ -38,7 +40,6 @@ func (s *State) restoreSession(snap *SessionSnapshot) error {
 		if err := turn.Result.validate(); err != nil {
 			return Errorf(Invalid, "session %s, serial %d: %v", snap.ID, turn.Serial, err)
 		}
-		ses.stored[turn.Serial] = turn.Result
 		ses.weight += weightOf(turn.Result)
 	}
 	if s.sessions.weight+ses.weight > StoredMax {
@@ -53,8 +54,10 @@ func (r *TurnResult) validate() error {
 	switch {
 	case r.Taken.Index == 0:
 		return Errorf(Invalid, "its answer was given nowhere")
-	case len(r.Answers) > BatchAnswersMax:
-		return Errorf(Invalid, "%d answers, at most %d are allowed", len(r.Answers), BatchAnswersMax)
+	case r.Count() > BatchAnswersMax:
+		return Errorf(Invalid, "%d answers, at most %d are allowed", r.Count(), BatchAnswersMax)
+	case r.More < 0 || r.More > 0 && len(r.Answers) == 0:
+		return Errorf(Invalid, "%d answers repeat %d", r.More, len(r.Answers))
 	case r.Reason > NoneAlive:
 		return Errorf(Invalid, "its reason %d is unknown", r.Reason)
 	case r.Err != nil && len(r.Answers) > 0:

@@ -250,7 +250,7 @@ func TestStoredMax(t *testing.T) {
 	left := registry.StoredMax - 1
 	for serial := uint64(1); left > 0; serial++ {
 		n := min(left, registry.BatchAnswersMax)
-		if res := stampAt(t, s, 21, rr(numbered(2), serial, 0, n)).Turns[0]; len(res.Answers) != n {
+		if res := stampAt(t, s, 21, rr(numbered(2), serial, 0, n)).Turns[0]; res.Count() != n {
 			t.Fatalf("serial %d: %v", serial, res.Err)
 		}
 		left -= n

@@ -1,9 +1,6 @@
 package registry
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Snapshot is the whole state as plain data, every slice sorted: what fsm
 // writes and reads.
@@ -55,8 +52,26 @@ type StoredTurn struct {
 	Result TurnResult
 }
 
+// Frozen is a state as it was at one moment.
+type Frozen struct {
+	view     View
+	cursors  *cursorTable
+	sessions *sessionTable
+}
+
+// Freeze gives the state as it is now, in no time, whatever its size: it shares
+// all with the state, which copies what it changes from now on, a little at a
+// time. Snapshot may be called while the state goes on, Freeze may not.
+func (s *State) Freeze() *Frozen {
+	return &Frozen{view: s.View, cursors: s.cursors.copy(), sessions: s.sessions.copy()}
+}
+
 // Snapshot copies the state out.
-func (s *State) Snapshot() Snapshot {
+func (s *State) Snapshot() Snapshot { return s.Freeze().Snapshot() }
+
+// Snapshot copies out what was frozen.
+func (f *Frozen) Snapshot() Snapshot {
+	s := &f.view
 	snap := Snapshot{
 		ClusterID: s.cluster, Clock: s.clock, Settings: s.settings.clone(),
 		Replicas: slices.Clone(s.replicas),
@@ -65,20 +80,19 @@ func (s *State) Snapshot() Snapshot {
 		snap.Nodes = append(snap.Nodes, n.Node)
 	}
 	for _, p := range s.pools {
-		snap.Pools = append(snap.Pools, s.poolSnapshot(p))
+		snap.Pools = append(snap.Pools, f.poolSnapshot(p))
 	}
-	snap.Sessions = s.sessions.snapshot()
+	snap.Sessions = f.sessions.snapshot()
 	return snap
 }
 
-func (s *State) poolSnapshot(p *pool) PoolSnapshot {
+func (f *Frozen) poolSnapshot(p *pool) PoolSnapshot {
 	snap := PoolSnapshot{Spec: p.spec.clone(), Epoch: p.epoch}
 	for _, m := range p.members {
 		snap.Members = append(snap.Members, MemberSnapshot{Node: m.name, Alias: m.alias, SiteID: m.site})
 	}
-	keys := s.cursors.of[p.spec.Name]
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		snap.Cursors = append(snap.Cursors, CursorSnapshot{Key: key, Next: keys[key].next, Used: keys[key].used})
+	for key, c := range f.cursors.sorted(p.spec.Name) {
+		snap.Cursors = append(snap.Cursors, CursorSnapshot{Key: key, Next: c.next, Used: c.used})
 	}
 	return snap
 }

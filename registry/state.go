@@ -8,7 +8,7 @@ package registry
 // a View keeps it.
 type State struct {
 	View
-	cursors  cursorTable
+	cursors  *cursorTable
 	sessions *sessionTable
 }
 

@@ -343,8 +343,8 @@ func (s *story) turn(turn registry.TurnResult) []string {
 		return []string{fmt.Sprintf("  %srefused, %s: %v", again, turn.Err.Code, turn.Err)}
 	}
 	var topics []string
-	for _, a := range turn.Answers {
-		topics = append(topics, a.Topic)
+	for i := range turn.Count() {
+		topics = append(topics, turn.At(i).Topic)
 	}
 	out := "  " + cmpOr(strings.Join(topics, " "), "nobody")
 	if turn.Taken != (registry.Position{}) {

@@ -139,8 +139,8 @@ func (c cursors) compare(w *world, view map[registry.PoolName]registry.PoolInfo,
 			continue
 		}
 		var topics []string
-		for _, a := range got.Answers {
-			topics = append(topics, a.Topic)
+		for i := range got.Count() {
+			topics = append(topics, got.At(i).Topic)
 		}
 		w.same("answers", c.turn(w, view, turn), topics)
 		if empty := len(topics) == 0; turn.LogID == "" && empty != (got.Reason != registry.NotEmpty) {

@@ -26,11 +26,12 @@ func (s registryService) RrTopics(ctx context.Context, r *connect.Request[rotav1
 		Pool: registry.PoolName(r.Msg.GetPool()), Key: r.Msg.GetKey(), Count: int(r.Msg.GetCount()),
 	})
 	response := &rotav1.RrTopicsResponse{
-		Topics: make([]string, len(turn.Answers)), Nodes: make([]string, len(turn.Answers)),
+		Topics: make([]string, turn.Count()), Nodes: make([]string, turn.Count()),
 		EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
 		Index: done.index, Term: done.term, ServedBy: s.servedBy,
 	}
-	for i, answer := range turn.Answers {
+	for i := range turn.Count() {
+		answer := turn.At(i)
 		response.Topics[i], response.Nodes[i] = answer.Topic, string(answer.Node)
 	}
 	return reply(response, err)
@@ -67,7 +68,7 @@ func toTurn(turn *registry.TurnResult, position registry.Position, list *chosenL
 		position = turn.Taken
 	}
 	out := &rotav1.RrBatchResponse_Turn{
-		Count: uint32(len(turn.Answers)), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
+		Count: uint32(turn.Count()), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch),
 		Index: uint64(position.Index), Term: uint64(position.Term),
 	}
 	if turn.Err != nil {
