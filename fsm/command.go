@@ -31,48 +31,55 @@ const (
 	numRequests = 18
 )
 
-// encodeCommand gives a command's number and body.
-func encodeCommand(cmd registry.Command) (number uint64, body []byte, err error) {
-	switch c := cmd.(type) {
+// encodeEntry gives an entry without its CRC.
+func encodeEntry(e *Entry) ([]byte, error) {
+	switch c := e.Command.(type) {
 	case registry.TermStart:
-		return numTermStart, encode(&c, termStart), nil
+		return encoded(e, numTermStart, &c, termStart), nil
 	case registry.FoundCluster:
-		return numFoundCluster, encode(&c, foundCluster), nil
+		return encoded(e, numFoundCluster, &c, foundCluster), nil
 	case registry.SetReplica:
-		return numSetReplica, encode(&c, setReplica), nil
+		return encoded(e, numSetReplica, &c, setReplica), nil
 	case registry.RegisterPool:
-		return numRegisterPool, encode(&c, registerPool), nil
+		return encoded(e, numRegisterPool, &c, registerPool), nil
 	case registry.UnregisterPool:
-		return numUnregisterPool, encode(&c, unregisterPool), nil
+		return encoded(e, numUnregisterPool, &c, unregisterPool), nil
 	case registry.RebalancePools:
-		return numRebalancePools, encode(&c, rebalancePools), nil
+		return encoded(e, numRebalancePools, &c, rebalancePools), nil
 	case registry.RoundRobin:
-		return encodeTurns(c)
+		return encodeTurns(e, &c), nil
 	case registry.SetCursor:
-		return numSetCursor, encode(&c, setCursor), nil
+		return encoded(e, numSetCursor, &c, setCursor), nil
 	case registry.DeleteCursor:
-		return numDeleteCursor, encode(&c, deleteCursor), nil
+		return encoded(e, numDeleteCursor, &c, deleteCursor), nil
 	case registry.SetSettings:
-		return numSetSettings, encode(&c, setSettings), nil
+		return encoded(e, numSetSettings, &c, setSettings), nil
 	case registry.JoinNode:
-		return numJoinNode, encode(&c, joinNode), nil
+		return encoded(e, numJoinNode, &c, joinNode), nil
 	case registry.LeaveNode:
-		return numLeaveNode, encode(&c, leaveNode), nil
+		return encoded(e, numLeaveNode, &c, leaveNode), nil
 	case registry.AddNode:
-		return numAddNode, encode(&c, addNode), nil
+		return encoded(e, numAddNode, &c, addNode), nil
 	case registry.DrainNode:
-		return numDrainNode, encode(&c, drainNode), nil
+		return encoded(e, numDrainNode, &c, drainNode), nil
 	case registry.ForgetNode:
-		return numForgetNode, encode(&c, forgetNode), nil
+		return encoded(e, numForgetNode, &c, forgetNode), nil
 	case registry.ReportLiveness:
-		return numReportLiveness, encode(&c, reportLiveness), nil
+		return encoded(e, numReportLiveness, &c, reportLiveness), nil
 	case registry.OpenSession:
-		return numOpenSession, encode(&c, openSession), nil
+		return encoded(e, numOpenSession, &c, openSession), nil
 	}
-	return 0, nil, fmt.Errorf("command %T has no number in the log", cmd)
+	return nil, fmt.Errorf("command %T has no number in the log", e.Command)
 }
 
-// decodeCommand is encodeCommand's inverse.
+// encoded gives the entry of a command with that number.
+func encoded[T registry.Command](e *Entry, num uint64, c *T, visit func(*walk, *T)) []byte {
+	w := &walk{b: appendHead(make([]byte, 0, shortMax), num, e)}
+	visit(w, c)
+	return w.b
+}
+
+// decodeCommand gives the command of a number and a body.
 func decodeCommand(number uint64, body []byte) (registry.Command, error) {
 	switch number {
 	case numTermStart:
@@ -150,7 +157,7 @@ func registerPool(w *walk, c *registry.RegisterPool) {
 func spec(w *walk, s *registry.Spec) {
 	text(w, 1, &s.Name)
 	text(w, 2, &s.Topic)
-	text(w, 3, &s.NodeType)
+	word(w, 3, &s.NodeType)
 	optional(w, 4, &s.MaxNodes, number[uint32])
 	flag(w, 5, &s.Exclusive)
 	number(w, 6, &s.Hash)
@@ -164,29 +171,29 @@ func unregisterPool(w *walk, c *registry.UnregisterPool) {
 func rebalancePools(w *walk, c *registry.RebalancePools) { text(w, 1, &c.By) }
 
 // encodeTurns gives turns without requests the number that they always had.
-func encodeTurns(c registry.RoundRobin) (number uint64, body []byte, err error) {
+func encodeTurns(e *Entry, c *registry.RoundRobin) []byte {
 	for i := range c.Turns {
 		if c.Turns[i].Request != (registry.RequestID{}) {
-			return numRequests, encode(&c, requests), nil
+			return encoded(e, numRequests, c, requests)
 		}
 	}
-	return numRoundRobin, encode(&c, roundRobin), nil
+	return encoded(e, numRoundRobin, c, roundRobin)
 }
 
 func roundRobin(w *walk, c *registry.RoundRobin) { list(w, 1, &c.Turns, turn) }
 
 func turn(w *walk, t *registry.Turn) {
-	text(w, 1, &t.Pool)
-	text(w, 2, &t.Key)
+	word(w, 1, &t.Pool)
+	word(w, 2, &t.Key)
 	number(w, 3, &t.Count)
-	text(w, 4, &t.LogID)
+	word(w, 4, &t.LogID)
 }
 
 func requests(w *walk, c *registry.RoundRobin) { list(w, 1, &c.Turns, request) }
 
 func request(w *walk, t *registry.Turn) {
 	turn(w, t)
-	text(w, 5, &t.Request.Session)
+	word(w, 5, &t.Request.Session)
 	number(w, 6, &t.Request.Serial)
 	number(w, 7, &t.Request.FirstUnacked)
 }
@@ -272,6 +279,6 @@ func liveness(w *walk, l *registry.Liveness) {
 	text(w, 2, &l.Boot)
 	number(w, 3, &l.State)
 	number(w, 4, &l.Since)
-	text(w, 5, &l.Reason)
+	word(w, 5, &l.Reason)
 	text(w, 6, &l.Address)
 }

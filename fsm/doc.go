@@ -14,7 +14,7 @@
 //	uvarint  command number, see numbers
 //	uvarint  log clock, ms
 //	uvarint  the leader's wall time, ms since 1970
-//	bytes    body, protobuf wire format
+//	bytes    body, protobuf wire format, fields in ascending order
 //	uint32   CRC32C of all of the above, little-endian
 //
 // The page cache below Raft has no checksum of its own (bbolt's data pages

@@ -24,21 +24,23 @@ type Entry struct {
 // EncodeEntry gives the bytes of a log entry. It refuses one that is longer
 // than registry.EntryMax with code Limit.
 func EncodeEntry(e Entry) ([]byte, error) {
-	num, body, err := encodeCommand(e.Command)
+	b, err := encodeEntry(&e)
 	if err != nil {
 		return nil, err
 	}
-	b := make([]byte, 0, len(body)+32)
-	b = append(b, entryVersion)
-	b = binary.AppendUvarint(b, num)
-	b = binary.AppendUvarint(b, uint64(e.Clock))
-	b = binary.AppendUvarint(b, uint64(e.Wall))
-	b = append(b, body...)
 	b = appendCRC(b)
 	if len(b) > registry.EntryMax {
 		return nil, registry.Errorf(registry.Limit, "%T takes %d bytes of log, at most %d are allowed: split it", e.Command, len(b), registry.EntryMax)
 	}
 	return b, nil
+}
+
+// appendHead writes what stands before an entry's body.
+func appendHead(b []byte, num uint64, e *Entry) []byte {
+	b = append(b, entryVersion)
+	b = binary.AppendUvarint(b, num)
+	b = binary.AppendUvarint(b, uint64(e.Clock))
+	return binary.AppendUvarint(b, uint64(e.Wall))
 }
 
 // DecodeEntry is EncodeEntry's inverse. It says what is wrong with bytes that

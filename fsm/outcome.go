@@ -49,8 +49,8 @@ func turnResult(w *walk, t *registry.TurnResult) {
 }
 
 func answer(w *walk, a *registry.Answer) {
-	text(w, 1, &a.Node)
-	text(w, 2, &a.Topic)
+	word(w, 1, &a.Node)
+	word(w, 2, &a.Topic)
 }
 
 func move(w *walk, m *registry.Move) {
