@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/raft"
 	"github.com/rota-registry/rota/registry"
@@ -39,6 +40,14 @@ const (
 // with all members and all cursors takes less.
 const sectionMax = 64 << 20
 
+const (
+	sectionHead  = 5        // bytes before a section's body
+	sectionChunk = 64 << 10 // bytes that a reader takes at least, if there are so many
+	// snapshotWords are the names that come again and again: those of nodes and
+	// their aliases, and their topics in the answers that sessions keep.
+	snapshotWords = 3 * registry.NodesMax
+)
+
 // snapshot is the state of one moment on its way to the disk.
 type snapshot struct {
 	state *registry.Frozen
@@ -66,73 +75,82 @@ type meta struct {
 
 // WriteSnapshot writes a state and the position it stands at.
 func WriteSnapshot(to io.Writer, s registry.Snapshot, at registry.Position) error {
-	w := sectionWriter{w: bufio.NewWriter(to)}
-	w.raw([]byte(snapshotMagic))
+	w := &sectionWriter{to: bufio.NewWriter(to)}
+	w.write([]byte(snapshotMagic))
 	head := meta{At: at, ClusterID: s.ClusterID, Clock: s.Clock, Settings: s.Settings}
-	w.section(sectionMeta, encode(&head, metaFields))
+	writeSection(w, sectionMeta, &head, metaFields)
 	for i := range s.Replicas {
-		w.section(sectionReplica, encode(&s.Replicas[i], replica))
+		writeSection(w, sectionReplica, &s.Replicas[i], replica)
 	}
 	for i := range s.Nodes {
-		w.section(sectionNode, encode(&s.Nodes[i], node))
+		writeSection(w, sectionNode, &s.Nodes[i], node)
 	}
 	for i := range s.Pools {
-		w.section(sectionPool, encode(&s.Pools[i], pool))
+		writeSection(w, sectionPool, &s.Pools[i], pool)
 	}
 	for i := range s.Sessions {
-		w.section(sectionSession, encode(&s.Sessions[i], session))
+		writeSection(w, sectionSession, &s.Sessions[i], session)
 		for j := range s.Sessions[i].Stored {
-			w.section(sectionStored, encode(&s.Sessions[i].Stored[j], stored))
+			writeSection(w, sectionStored, &s.Sessions[i].Stored[j], stored)
 		}
 	}
-	w.section(sectionEnd, nil)
+	writeSection(w, sectionEnd, &struct{}{}, func(*walk, *struct{}) {})
 	if w.err != nil {
 		return w.err
 	}
-	return w.w.Flush()
+	return w.to.Flush()
 }
 
+// sectionWriter writes sections one after the other, each in the memory of the
+// one before it.
 type sectionWriter struct {
-	w   *bufio.Writer
-	err error
+	to   *bufio.Writer
+	walk walk
+	err  error
 }
 
-func (w *sectionWriter) raw(b []byte) {
+func (w *sectionWriter) write(b []byte) {
 	if w.err == nil {
-		_, w.err = w.w.Write(b)
+		_, w.err = w.to.Write(b)
 	}
 }
 
-func (w *sectionWriter) section(kind byte, body []byte) {
-	if len(body) > sectionMax && w.err == nil {
-		w.err = fmt.Errorf("snapshot: a section of kind %d has %d bytes, at most %d are allowed", kind, len(body), sectionMax)
+// writeSection writes the body in place behind its head, whose length is filled
+// in when it is known.
+func writeSection[T any](w *sectionWriter, kind byte, record *T, visit func(*walk, *T)) {
+	w.walk.b = append(w.walk.b[:0], kind, 0, 0, 0, 0)
+	visit(&w.walk, record)
+	size := len(w.walk.b) - sectionHead
+	if size > sectionMax && w.err == nil {
+		w.err = fmt.Errorf("snapshot: a section of kind %d has %d bytes, at most %d are allowed", kind, size, sectionMax)
 	}
-	b := binary.LittleEndian.AppendUint32([]byte{kind}, uint32(len(body)))
-	w.raw(appendCRC(append(b, body...)))
+	binary.LittleEndian.PutUint32(w.walk.b[1:], uint32(size))
+	w.walk.b = appendCRC(w.walk.b)
+	w.write(w.walk.b)
 }
 
 // ReadSnapshot is WriteSnapshot's inverse; it reads to the end.
 func ReadSnapshot(from io.Reader) (s registry.Snapshot, at registry.Position, err error) {
-	r := bufio.NewReader(from)
+	r := &sectionReader{from: bufio.NewReader(from), walk: walk{reading: true, words: newWords(snapshotWords)}}
 	magic := make([]byte, len(snapshotMagic))
-	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != snapshotMagic {
+	if _, err := io.ReadFull(r.from, magic); err != nil || string(magic) != snapshotMagic {
 		return s, at, errors.New("snapshot: it does not begin as one of this release does")
 	}
 	last := byte(0)
 	for last != sectionEnd {
-		kind, body, err := readSection(r)
+		kind, err := r.next()
 		if err != nil {
 			return s, at, fmt.Errorf("snapshot: %w", err)
 		}
 		if !follows(kind, last) {
 			return s, at, fmt.Errorf("snapshot: section of kind %d after one of kind %d", kind, last)
 		}
-		if err := addSection(&s, &at, kind, body); err != nil {
+		if err := r.addTo(&s, &at, kind); err != nil {
 			return s, at, fmt.Errorf("snapshot: section of kind %d: %w", kind, err)
 		}
 		last = kind
 	}
-	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
+	if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {
 		return s, at, errors.New("snapshot: bytes follow its end")
 	}
 	return s, at, nil
@@ -152,49 +170,62 @@ func follows(kind, last byte) bool {
 	return kind >= last
 }
 
-func readSection(r io.Reader) (kind byte, body []byte, err error) {
-	head := make([]byte, 5)
-	if _, err := io.ReadFull(r, head); err != nil {
-		return 0, nil, fmt.Errorf("it is cut off: %w", err)
-	}
-	n := binary.LittleEndian.Uint32(head[1:])
-	if n > sectionMax {
-		return 0, nil, fmt.Errorf("a section of kind %d claims %d bytes", head[0], n)
-	}
-	// Grow as bytes come, so that a broken length allocates no more than there is.
-	section, err := io.ReadAll(io.LimitReader(r, int64(n)+crcLen))
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(section) != int(n)+crcLen {
-		return 0, nil, fmt.Errorf("it is cut off: %w", io.ErrUnexpectedEOF)
-	}
-	whole, err := checkCRC(append(head, section...))
-	if err != nil {
-		return 0, nil, err
-	}
-	return head[0], whole[5:], nil
+// sectionReader reads sections one after the other, each into the memory of the
+// one before it.
+type sectionReader struct {
+	from *bufio.Reader
+	walk walk // its b is the section, without its CRC
 }
 
-func addSection(s *registry.Snapshot, at *registry.Position, kind byte, body []byte) error {
+// next reads the next section and compares it with its CRC.
+func (r *sectionReader) next() (kind byte, err error) {
+	if err := r.fill(0, sectionHead); err != nil {
+		return 0, err
+	}
+	kind, n := r.walk.b[0], binary.LittleEndian.Uint32(r.walk.b[1:])
+	if n > sectionMax {
+		return 0, fmt.Errorf("a section of kind %d claims %d bytes", kind, n)
+	}
+	// Grow as bytes come, so that a broken length allocates no more than there is.
+	whole := sectionHead + int(n) + crcLen
+	for have := sectionHead; have < whole; have = len(r.walk.b) {
+		if err := r.fill(have, min(whole, have+max(have, sectionChunk))); err != nil {
+			return 0, err
+		}
+	}
+	r.walk.b, err = checkCRC(r.walk.b)
+	return kind, err
+}
+
+// fill reads the bytes of the section behind the first have, up to to.
+func (r *sectionReader) fill(have, to int) error {
+	r.walk.b = slices.Grow(r.walk.b[:have], to-have)[:to]
+	if _, err := io.ReadFull(r.from, r.walk.b[have:]); err != nil {
+		return fmt.Errorf("it is cut off: %w", err)
+	}
+	return nil
+}
+
+// addTo adds the section's record to the snapshot.
+func (r *sectionReader) addTo(s *registry.Snapshot, at *registry.Position, kind byte) error {
 	switch kind {
 	case sectionMeta:
 		var m meta
-		err := decode(body, &m, metaFields)
+		err := readRecord(r, &m, metaFields)
 		*at, s.ClusterID, s.Clock, s.Settings = m.At, m.ClusterID, m.Clock, m.Settings
 		return err
 	case sectionReplica:
-		return addRecord(&s.Replicas, body, replica)
+		return addRecord(r, &s.Replicas, replica)
 	case sectionNode:
-		return addRecord(&s.Nodes, body, node)
+		return addRecord(r, &s.Nodes, node)
 	case sectionPool:
-		return addRecord(&s.Pools, body, pool)
+		return addRecord(r, &s.Pools, pool)
 	case sectionSession:
-		return addRecord(&s.Sessions, body, session)
+		return addRecord(r, &s.Sessions, session)
 	case sectionStored:
-		return addRecord(&s.Sessions[len(s.Sessions)-1].Stored, body, stored)
+		return addRecord(r, &s.Sessions[len(s.Sessions)-1].Stored, stored)
 	case sectionEnd:
-		if len(body) > 0 {
+		if len(r.walk.b) > sectionHead {
 			return errors.New("it is not empty")
 		}
 		return nil
@@ -202,11 +233,16 @@ func addSection(s *registry.Snapshot, at *registry.Position, kind byte, body []b
 	return errors.New("the kind is unknown: written by a newer release")
 }
 
-func addRecord[T any](to *[]T, body []byte, visit func(*walk, *T)) error {
-	var record T
-	err := decode(body, &record, visit)
-	*to = append(*to, record)
-	return err
+func addRecord[T any](r *sectionReader, to *[]T, visit func(*walk, *T)) error {
+	var zero T
+	*to = append(*to, zero)
+	return readRecord(r, &(*to)[len(*to)-1], visit)
+}
+
+func readRecord[T any](r *sectionReader, record *T, visit func(*walk, *T)) error {
+	r.walk.at, r.walk.end = sectionHead, len(r.walk.b)
+	read(&r.walk, record, visit)
+	return r.walk.err
 }
 
 func metaFields(w *walk, m *meta) {
@@ -232,8 +268,8 @@ func settings(w *walk, s *registry.Settings) {
 }
 
 func node(w *walk, n *registry.Node) {
-	text(w, 1, &n.Name)
-	text(w, 2, &n.Type)
+	word(w, 1, &n.Name)
+	word(w, 2, &n.Type)
 	text(w, 3, &n.Address)
 	text(w, 4, &n.Boot)
 	text(w, 5, &n.Replaced)
@@ -245,8 +281,8 @@ func node(w *walk, n *registry.Node) {
 	number(w, 11, &n.SinceClock)
 	number(w, 12, &n.SinceWall)
 	number(w, 13, &n.Joined)
-	text(w, 14, &n.Reason)
-	text(w, 15, &n.By)
+	word(w, 14, &n.Reason)
+	word(w, 15, &n.By)
 }
 
 func pool(w *walk, p *registry.PoolSnapshot) {
@@ -257,8 +293,8 @@ func pool(w *walk, p *registry.PoolSnapshot) {
 }
 
 func member(w *walk, m *registry.MemberSnapshot) {
-	text(w, 1, &m.Node)
-	text(w, 2, &m.Alias)
+	word(w, 1, &m.Node)
+	word(w, 2, &m.Alias)
 	number(w, 3, &m.SiteID)
 }
 
