@@ -11,27 +11,66 @@ func score(site, digest uint32) int64 {
 	return int64(Weight(site, digest))<<32 | int64(site)
 }
 
+// nobody is below every score.
+const nobody = int64(-1)
+
+// pickHead is how many sites Pick compares one by one before it has a weight
+// that few of the others reach.
+const pickHead = 32
+
 // Pick gives the index of the site that a digest belongs to, or -1 when none is
 // eligible. A nil eligible means all; otherwise it is as long as sites. Ties go
 // to the larger site id, and between equal ids to the smaller index. It does
 // not allocate.
+//
+// Of the first sites many are the best so far, and a processor that guesses which
+// is often wrong; of the rest hardly any is. So the first are compared without a
+// branch, and of the rest four weights at a time, none of which waits for another,
+// are held against the best one: half the time of one by one, and no more with
+// some of the sites dead than with none.
 func Pick(sites []uint32, eligible []bool, digest uint32) int {
-	winner, best := -1, int64(-1)
+	winner, best, from := -1, nobody, 0
+	for winner < 0 && from < len(sites) {
+		to := min(from+pickHead, len(sites))
+		winner, best = pickEach(sites, eligible, digest, from, to, winner, best)
+		from = to
+	}
+	least := uint32(best >> 32)
+	for ; from <= len(sites)-4; from += 4 {
+		four := sites[from : from+4 : from+4]
+		a, b, c, d := Weight(four[0], digest), Weight(four[1], digest), Weight(four[2], digest), Weight(four[3], digest)
+		if a >= least || b >= least || c >= least || d >= least {
+			winner, best = pickEach(sites, eligible, digest, from, from+4, winner, best)
+			least = uint32(best >> 32)
+		}
+	}
+	winner, _ = pickEach(sites, eligible, digest, from, len(sites), winner, best)
+	return winner
+}
+
+// pickEach goes on from the winner so far, whose score is best, with the sites
+// from from to to-1. Its comparisons become conditional moves.
+func pickEach(sites []uint32, eligible []bool, digest uint32, from, to, winner int, best int64) (int, int64) {
+	sites = sites[from:to]
 	if eligible == nil {
 		for i, site := range sites {
 			if s := score(site, digest); s > best {
-				winner, best = i, s
+				winner, best = from+i, s
 			}
 		}
-		return winner
+		return winner, best
 	}
-	eligible = eligible[:len(sites)]
+	eligible = eligible[from:to]
 	for i, site := range sites {
-		if s := score(site, digest); s > best && eligible[i] {
-			winner, best = i, s
+		s := score(site, digest)
+		if !eligible[i] {
+			s = nobody
+		}
+		if s > best {
+			winner, best = from+i, s
 		}
 	}
-	return winner
+	return winner, best
 }
 
 // scored is a site on its way through Rank.

@@ -3,6 +3,7 @@ package hrw_test
 import (
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -110,6 +111,42 @@ func TestPickAndRankAgreeWithANaiveTwin(t *testing.T) {
 	})
 }
 
+// drawLarge draws pools that Pick goes through four at a time, with every kind
+// of tie and of gap. The lengths are evenly spread, as rapid's own are not: most
+// of those are too short.
+func drawLarge(t *rapid.T) (sites []uint32, eligible []bool) {
+	r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	n, spread := r.IntN(200), []uint32{1, 3, 50, 1 << 30}[r.IntN(4)]
+	for range n {
+		sites = append(sites, r.Uint32N(spread)|r.Uint32N(2)<<31)
+	}
+	if r.IntN(3) == 0 {
+		return sites, nil
+	}
+	from, to, alive := r.IntN(n+1), r.IntN(n+1), 1+r.IntN(100)
+	eligible = make([]bool, n)
+	for i := range eligible {
+		eligible[i] = (from <= i) == (i < to) && r.IntN(100) < alive
+	}
+	return sites, eligible
+}
+
+func TestPickAgreesWithANaiveTwinInLargePools(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sites, eligible := drawLarge(t)
+		digest := rapid.Uint32().Draw(t, "digest")
+		want := -1
+		for i := range sites {
+			if (eligible == nil || eligible[i]) && (want < 0 || naiveBeats(sites, digest, i, want)) {
+				want = i
+			}
+		}
+		if got := hrw.Pick(sites, eligible, digest); got != want {
+			t.Fatalf("Pick of %d sites gives %d, the twin %d", len(sites), got, want)
+		}
+	})
+}
+
 func TestWithoutTheWinnerTheRestKeepsItsOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sites := append(drawSites(t), rapid.Uint32().Draw(t, "site"))
@@ -159,6 +196,25 @@ func TestTiesGoToTheLargerSiteIDThenToTheSmallerIndex(t *testing.T) {
 	}
 }
 
+// TestATieIsSeenWhereverItStands: Pick does not look at every site alike, and
+// only two of these have the largest weight.
+func TestATieIsSeenWhereverItStands(t *testing.T) {
+	const digest = 7
+	others := workers(80, hrw.Zeek71)
+	best := hrw.Pick(others, nil, digest)
+	low, high := others[best]&^(1<<31), others[best]|1<<31
+	others[best] = others[(best+1)%len(others)]
+	for n := 2; n <= len(others); n++ {
+		for at := 1; at < n; at++ {
+			sites := slices.Clone(others[:n])
+			sites[0], sites[at] = low, high
+			if got := hrw.Pick(sites, nil, digest); got != at {
+				t.Fatalf("of %d the winner is %d, want %d", n, got, at)
+			}
+		}
+	}
+}
+
 func TestNobodyEligibleIsNoIndex(t *testing.T) {
 	sites := []uint32{1, 2, 3}
 	for _, c := range []struct {
@@ -199,15 +255,33 @@ func workers(n int, h hrw.Hash) []uint32 {
 	return sites
 }
 
+// benchEligible are as many eligible sites as a benchmark's name says; the dead
+// ones stand where nobody can guess them.
+func benchEligible(n, dead, of int) []bool {
+	eligible := make([]bool, n)
+	for i := range eligible {
+		eligible[i] = int(hrw.Count(uint64(i)).Digest(hrw.Zeek71)%uint32(of)) >= dead
+	}
+	return eligible
+}
+
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{10, 100, 1000, 5000} {
 		sites := workers(n, hrw.Zeek71)
-		alive := slices.Repeat([]bool{true, true, true, false}, n)[:n]
-		for name, eligible := range map[string][]bool{"all": nil, "some": alive} {
-			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+		for _, c := range []struct {
+			name     string
+			eligible []bool
+		}{
+			{"nil", nil},
+			{"all", benchEligible(n, 0, 100)},
+			{"1-percent-dead", benchEligible(n, 1, 100)},
+			{"half-dead", benchEligible(n, 1, 2)},
+			{"all-dead", make([]bool, n)},
+		} {
+			b.Run(fmt.Sprintf("%d/%s", n, c.name), func(b *testing.B) {
 				digest := uint32(0)
 				for b.Loop() {
-					hrw.Pick(sites, eligible, digest)
+					hrw.Pick(sites, c.eligible, digest)
 					digest += 2654435761
 				}
 			})
@@ -224,6 +298,23 @@ func BenchmarkRank3(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkDigestOfAString is of 16 bytes; FNV1a32 of the same is what it can be
+// at best.
+func BenchmarkDigestOfAString(b *testing.B) {
+	text := "10.118.4.23:5060"
+	b.Run("Key", func(b *testing.B) {
+		for b.Loop() {
+			hrw.String(text).Digest(hrw.Zeek71)
+		}
+	})
+	b.Run("FNV1a32", func(b *testing.B) {
+		bytes := []byte(text)
+		for b.Loop() {
+			hrw.FNV1a32(bytes)
+		}
+	})
 }
 
 func BenchmarkDigest(b *testing.B) {
