@@ -209,57 +209,70 @@ func (s *State) deleteCursor(cmd DeleteCursor) (Result, error) {
 
 func (s *State) roundRobin(at Stamp, cmd RoundRobin) Result {
 	res := Result{Turns: make([]TurnResult, len(cmd.Turns))}
-	for i, t := range cmd.Turns {
+	d := dealer{State: s}
+	for i := range cmd.Turns {
+		t := &cmd.Turns[i]
 		changed := false
 		if t.Request == (RequestID{}) {
-			res.Turns[i] = s.turn(t)
+			res.Turns[i] = d.turn(t)
 			changed = res.Turns[i].moved()
 		} else {
-			res.Turns[i], changed = s.turnOnce(Position{Index: at.Index, Term: at.Term}, t)
+			res.Turns[i], changed = d.turnOnce(Position{Index: at.Index, Term: at.Term}, t)
 		}
 		res.Changed = res.Changed || changed
 	}
 	return res
 }
 
-func (s *State) turn(t Turn) TurnResult {
+// dealer takes the turns of one command. Most are of the pool that the one
+// before was of: so it looks a pool up only when it is another.
+type dealer struct {
+	*State
+	last *pool // nil at first
+}
+
+func (d *dealer) turn(t *Turn) TurnResult {
 	if t.LogID != "" {
-		return s.logTurn(t.LogID)
+		return d.logTurn(t.LogID)
 	}
-	return s.take(t.Pool, t.Key, t.Count)
+	return d.take(t.Pool, t.Key, t.Count)
 }
 
 // logTurn is Zeek's rr_log_topic.
-func (s *State) logTurn(id string) TurnResult {
+func (d *dealer) logTurn(id string) TurnResult {
 	res := TurnResult{}
-	if s.settings.EnableRoundRobinLogging {
-		res = s.take(PoolName(Logger), RoundRobinLogKey, 1)
-	} else if p, err := s.pool(PoolName(Logger)); err == nil {
+	if d.settings.EnableRoundRobinLogging {
+		res = d.take(PoolName(Logger), RoundRobinLogKey, 1)
+	} else if p, err := d.pool(PoolName(Logger)); err == nil {
 		res.Epoch = p.epoch
 	}
 	if len(res.Answers) == 0 && res.Err == nil {
-		res.Answers = []Answer{{Topic: s.settings.Show(s.settings.LogTopicPrefix + Topic(id))}}
+		res.Answers = []Answer{{Topic: d.settings.Show(d.settings.LogTopicPrefix + Topic(id))}}
 	}
 	return res
 }
 
 // take gives the next count answers of a cursor, each behind the one before.
-func (s *State) take(name PoolName, key string, count int) TurnResult {
-	p, err := s.pool(name)
-	if err != nil {
-		return TurnResult{Err: Errorf(CodeOf(err), "%v", err)}
+func (d *dealer) take(name PoolName, key string, count int) TurnResult {
+	if d.last == nil || d.last.spec.Name != name {
+		p, err := d.pool(name)
+		if err != nil {
+			return TurnResult{Err: Errorf(CodeOf(err), "%v", err)}
+		}
+		d.last = p
 	}
-	c, known := s.cursors.get(name, key)
+	p := d.last
+	c, known := d.cursors.get(name, key)
 	lap, next := p.lap(c.next, count)
 	if len(lap) == 0 {
-		return TurnResult{Epoch: p.epoch, Reason: s.emptyReason(p)}
+		return TurnResult{Epoch: p.epoch, Reason: d.emptyReason(p)}
 	}
 	if !known {
-		if err := s.cursors.noRoom(name, key); err != nil {
+		if err := d.cursors.noRoom(name, key); err != nil {
 			return TurnResult{Epoch: p.epoch, Err: err}
 		}
 	}
-	s.cursors.set(name, key, cursor{next: next, used: s.clock})
+	d.cursors.set(name, key, cursor{next: next, used: d.clock})
 	return TurnResult{Answers: lap, More: count - len(lap), Epoch: p.epoch}
 }
 
@@ -275,10 +288,13 @@ func (p *pool) lap(start, count int) (answers []Answer, next int) {
 		if !p.eligible[at] {
 			continue
 		}
+		if count == 1 {
+			return p.answers[at : at+1 : at+1], p.behind(at)
+		}
 		if answers == nil {
 			answers = make([]Answer, 0, min(count, len(p.eligible)-i))
 		}
-		answers = append(answers, p.answer(at))
+		answers = append(answers, p.answers[at])
 		last = at
 		if len(answers) == count {
 			return answers, p.behind(last)

@@ -110,10 +110,19 @@ func (s StoreID) Validate() error { return validateHex("store id", string(s), St
 func (s SessionID) Validate() error { return validateHex("session id", string(s), SessionIDLen) }
 
 func validateHex(what, s string, digits int) error {
-	if len(s) != digits || strings.Trim(s, "0123456789abcdef") != "" {
+	if len(s) != digits || !isHex(s) {
 		return Errorf(Invalid, "%s %q: want %d lower-case hex digits", what, clip(s), digits)
 	}
 	return nil
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
 }
 
 // validateText holds for what people and programs write into topics, reasons

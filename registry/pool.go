@@ -24,6 +24,7 @@ type pool struct {
 type roster struct {
 	members []member // in order
 	sites   []uint32 // their site ids, for hrw.Pick
+	answers []Answer // those that name them; never changed, so that turns may share them
 	// renumbered says that some member has not the first of its aliases.
 	renumbered bool
 }
@@ -40,9 +41,10 @@ func newPool(spec Spec) *pool { return &pool{spec: spec, roster: &roster{}} }
 
 // seat gives the pool with these members, whose slices it takes over.
 func (p *pool) seat(members []member, eligible []bool) *pool {
-	r := &roster{members: members, sites: make([]uint32, len(members))}
+	r := &roster{members: members, sites: make([]uint32, len(members)), answers: make([]Answer, len(members))}
 	for i := range members {
 		r.sites[i] = members[i].site
+		r.answers[i] = Answer{Node: members[i].name, Topic: members[i].topic}
 		r.renumbered = r.renumbered || !strings.HasSuffix(members[i].alias, ".0")
 	}
 	return &pool{spec: p.spec, epoch: p.epoch, roster: r, eligible: eligible}
@@ -161,7 +163,7 @@ func (v *View) HRW(name PoolName, k hrw.Key) (Choice, error) {
 	if i < 0 {
 		return Choice{Epoch: p.epoch, Reason: v.emptyReason(p)}, nil
 	}
-	return Choice{Answer: p.answer(i), Epoch: p.epoch}, nil
+	return Choice{Answer: p.answers[i], Epoch: p.epoch}, nil
 }
 
 // Rank gives the eligible members, best first, at most limit of them; 0 stands
@@ -208,10 +210,6 @@ func (v *View) keyed(name PoolName, k hrw.Key) (*pool, error) {
 	return v.pool(name)
 }
 
-// answer is the one that names the member at an index.
-func (r *roster) answer(i int) Answer {
-	return Answer{Node: r.members[i].name, Topic: r.members[i].topic}
-}
 
 // clone shares nothing with the spec that it was made from.
 func (s Spec) clone() Spec {

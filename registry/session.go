@@ -190,32 +190,32 @@ func (s *State) openSession(cmd OpenSession) Result {
 // too: a request that was refused before a pool was there, and whose copy comes
 // after, must not move a cursor of which its caller knows nothing. It reports
 // whether anything changed.
-func (s *State) turnOnce(at Position, t Turn) (TurnResult, bool) {
+func (d *dealer) turnOnce(at Position, t *Turn) (TurnResult, bool) {
 	id := t.Request
-	expired := s.sessions.expire(s.clock)
-	ses := s.sessions.find(id.Session)
+	expired := d.sessions.expire(d.clock)
+	ses := d.sessions.find(id.Session)
 	if ses == nil {
 		return TurnResult{Err: Errorf(SessionUnknown, "session %s was never opened, or is forgotten after %d minutes without use: open another one",
 			id.Session, SessionRetention/60_000)}, expired
 	}
-	ses.used = s.clock
-	s.sessions.acknowledge(ses, id.FirstUnacked)
+	ses.used = d.clock
+	d.sessions.acknowledge(ses, id.FirstUnacked)
 	if at, known := ses.find(id.Serial); known {
 		return ses.stored[at].Result, true
 	}
 	if err := ses.refuse(t); err != nil {
 		return TurnResult{Err: err}, true
 	}
-	res := s.turn(t)
+	res := d.turn(t)
 	kept := res
 	kept.Taken = at
-	s.sessions.store(ses, id.Serial, kept)
-	s.sessions.makeRoom(ses)
+	d.sessions.store(ses, id.Serial, kept)
+	d.sessions.makeRoom(ses)
 	return res, true
 }
 
 // refuse says why a request that is not stored cannot be taken.
-func (ses *session) refuse(t Turn) *Error {
+func (ses *session) refuse(t *Turn) *Error {
 	serial := t.Request.Serial
 	if serial < ses.first {
 		return Errorf(Conflict, "request %d of session %s was acknowledged and its answer is forgotten: the session stands at %d", serial, ses.id, ses.first)

@@ -25,7 +25,7 @@ type part[K ~string, V any] struct {
 // times as many: what is cloned at once stays small, and a table that holds a
 // few keys has one part.
 const (
-	partLoad  = 256
+	partLoad  = 32
 	partsGrow = 8
 )
 
@@ -75,7 +75,7 @@ func (t *table[K, V]) own(at int) map[K]V {
 func (t *table[K, V]) grow() {
 	grown := &table[K, V]{parts: make([]*part[K, V], partsGrow*len(t.parts))}
 	for i := range grown.parts {
-		grown.parts[i] = &part[K, V]{values: make(map[K]V, partLoad/partsGrow)}
+		grown.parts[i] = &part[K, V]{values: make(map[K]V)}
 	}
 	for _, p := range t.parts {
 		for key, v := range p.values { // any order
