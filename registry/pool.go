@@ -210,7 +210,6 @@ func (v *View) keyed(name PoolName, k hrw.Key) (*pool, error) {
 	return v.pool(name)
 }
 
-
 // clone shares nothing with the spec that it was made from.
 func (s Spec) clone() Spec {
 	if s.MaxNodes != nil {
