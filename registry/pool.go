@@ -166,6 +166,24 @@ func (v *View) HRW(name PoolName, k hrw.Key) (Choice, error) {
 	return Choice{Answer: p.answers[i], Epoch: p.epoch}, nil
 }
 
+// HRWs answers hrw_topic for several keys of one pool.
+func (v *View) HRWs(name PoolName, keys []hrw.Key) (Choices, error) {
+	p, err := v.pool(name)
+	if err != nil {
+		return Choices{}, err
+	}
+	all := Choices{Members: p.answers, Picks: make([]int, len(keys)), Epoch: p.epoch}
+	for i, k := range keys {
+		if k.Len() > KeyMax {
+			return Choices{}, longKey(k)
+		}
+		if all.Picks[i] = hrw.Pick(p.sites, p.eligible, k.Digest(p.spec.Hash)); all.Picks[i] < 0 {
+			return Choices{Epoch: p.epoch, Reason: v.emptyReason(p)}, nil // for all keys
+		}
+	}
+	return all, nil
+}
+
 // Rank gives the eligible members, best first, at most limit of them; 0 stands
 // for RankMax.
 func (v *View) Rank(name PoolName, k hrw.Key, limit int) ([]Ranked, Epoch, error) {
@@ -205,9 +223,13 @@ func (p *pool) ranked(k hrw.Key, eligible []bool, limit int) []Ranked {
 // keyed finds the pool for a key of a bearable size.
 func (v *View) keyed(name PoolName, k hrw.Key) (*pool, error) {
 	if k.Len() > KeyMax {
-		return nil, Errorf(Invalid, "key has %d bytes, at most %d are allowed: hash it yourself and give the digest", k.Len(), KeyMax)
+		return nil, longKey(k)
 	}
 	return v.pool(name)
+}
+
+func longKey(k hrw.Key) error {
+	return Errorf(Invalid, "key has %d bytes, at most %d are allowed: hash it yourself and give the digest", k.Len(), KeyMax)
 }
 
 // clone shares nothing with the spec that it was made from.

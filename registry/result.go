@@ -66,6 +66,18 @@ type Choice struct {
 	Reason EmptyReason // set when the answer is empty
 }
 
+// Choices are the answers of an hrw to several keys.
+type Choices struct {
+	// Members are the answers that name the pool's members, in order; shared
+	// with others and never changed.
+	Members []Answer
+	// Picks are the indices of those chosen, one a key; none when nobody is
+	// eligible.
+	Picks  []int
+	Epoch  Epoch
+	Reason EmptyReason // set when there are no picks
+}
+
 // EmptyReason says why an answer is empty. Values are stored: append only.
 type EmptyReason uint8
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 
 	"connectrpc.com/connect"
 
@@ -42,16 +41,16 @@ func (s registryService) HrwTopics(ctx context.Context, r *connect.Request[rotav
 	if err != nil {
 		return nil, err
 	}
-	var choices []registry.Choice
+	var choices registry.Choices
 	seen, err := s.read(ctx, options, func(view *registry.View) (err error) {
-		choices, err = hrwAll(view, pool, keys)
+		choices, err = view.HRWs(pool, keys)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	response := &rotav1.HrwTopicsResponse{Index: seen.index, Term: seen.term, ServedBy: s.servedBy, AgeMs: seen.age}
-	writeChoices(choices, r.Msg.GetIndexed(), response)
+	writeChoices(choices, len(keys), r.Msg.GetIndexed(), response)
 	return reply(response, nil)
 }
 
@@ -68,52 +67,36 @@ func question(pool, field string, keys ...*rotav1.Key) (registry.PoolName, []hrw
 	if len(keys) > registry.BatchKeysMax {
 		return name, nil, registry.Errorf(registry.Limit, "%s: there are %d, at most %d are allowed: ask in several requests", field, len(keys), registry.BatchKeysMax)
 	}
-	out := make([]hrw.Key, len(keys))
-	for i, k := range keys {
-		where := field
-		if field == "keys" {
-			where = fmt.Sprintf("keys[%d]", i)
-		}
-		var err error
-		if out[i], err = wire.FromKey(where, k); err != nil {
-			return name, nil, err
-		}
-	}
-	return name, out, nil
+	read, err := wire.FromKeys(field, keys)
+	return name, read, err
 }
 
-// hrwAll answers all keys from one state.
-func hrwAll(view *registry.View, pool registry.PoolName, keys []hrw.Key) ([]registry.Choice, error) {
-	choices := make([]registry.Choice, len(keys))
-	for i, key := range keys {
-		var err error
-		if choices[i], err = view.HRW(pool, key); err != nil {
-			return nil, err
-		}
-	}
-	return choices, nil
-}
-
-// writeChoices puts choices from one state into a response, which names each
+// writeChoices puts the answers to n keys into a response, which names each
 // node for each key, or if indexed once.
-func writeChoices(choices []registry.Choice, indexed bool, response *rotav1.HrwTopicsResponse) {
-	last := choices[len(choices)-1]
-	response.EmptyReason, response.Epoch = last.Reason.String(), uint64(last.Epoch)
+func writeChoices(choices registry.Choices, n int, indexed bool, response *rotav1.HrwTopicsResponse) {
+	response.EmptyReason, response.Epoch = choices.Reason.String(), uint64(choices.Epoch)
 	if indexed {
-		if last.Reason == registry.NotEmpty {
-			list := newChosenList()
-			response.Picks = make([]uint32, len(choices))
-			for i := range choices {
-				response.Picks[i] = list.add(choices[i].Answer)
-			}
-			response.Chosen = list.chosen
-		}
+		response.Chosen, response.Picks = index(choices)
 		return
 	}
-	response.Topics, response.Nodes = make([]string, len(choices)), make([]string, len(choices))
-	for i := range choices {
-		response.Topics[i], response.Nodes[i] = choices[i].Topic, string(choices[i].Node)
+	response.Topics, response.Nodes = make([]string, n), make([]string, n)
+	for i, at := range choices.Picks {
+		response.Topics[i], response.Nodes[i] = choices.Members[at].Topic, string(choices.Members[at].Node)
 	}
+}
+
+// index numbers the members that were chosen, in the order of the keys.
+func index(choices registry.Choices) (chosen []*rotav1.Chosen, picks []uint32) {
+	numbers := make([]uint32, len(choices.Members)) // 0: not chosen yet
+	picks = make([]uint32, len(choices.Picks))
+	for i, at := range choices.Picks {
+		if numbers[at] == 0 {
+			chosen = append(chosen, &rotav1.Chosen{Topic: choices.Members[at].Topic, Node: string(choices.Members[at].Node)})
+			numbers[at] = uint32(len(chosen))
+		}
+		picks[i] = numbers[at] - 1
+	}
+	return chosen, picks
 }
 
 // chosenList numbers answers, so that a long list of them names each once.

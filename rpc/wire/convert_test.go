@@ -211,9 +211,9 @@ func TestKeysOfEveryKind(t *testing.T) {
 		{&rotav1.Key{Kind: &rotav1.Key_Addr{Addr: "10.0.0.1"}}, 0xbb67905a},
 		{&rotav1.Key{Kind: &rotav1.Key_Subnet{Subnet: "192.168.1.77/24"}}, 0xcff68ea6},
 	} {
-		key, err := wire.FromKey("key", test.key)
-		if err != nil || key.Digest(hrw.Zeek71) != test.digest {
-			t.Errorf("%v: digest %#x (%v), want %#x", test.key, key.Digest(hrw.Zeek71), err, test.digest)
+		keys, err := wire.FromKeys("key", []*rotav1.Key{test.key})
+		if err != nil || keys[0].Digest(hrw.Zeek71) != test.digest {
+			t.Errorf("%v: %v (%v), want the digest %#x", test.key, keys, err, test.digest)
 		}
 	}
 }
@@ -222,7 +222,7 @@ func TestKeysAreRefused(t *testing.T) {
 	long := func(n int) *rotav1.Key {
 		return &rotav1.Key{Kind: &rotav1.Key_String_{String_: strings.Repeat("k", n)}}
 	}
-	if _, err := wire.FromKey("key", long(registry.KeyMax)); err != nil {
+	if _, err := wire.FromKeys("key", []*rotav1.Key{long(registry.KeyMax)}); err != nil {
 		t.Errorf("a key at the limit: %v", err)
 	}
 	for _, test := range []struct {
@@ -236,7 +236,8 @@ func TestKeysAreRefused(t *testing.T) {
 		{&rotav1.Key{Kind: &rotav1.Key_Port{Port: "80"}}, registry.Invalid},
 		{&rotav1.Key{Kind: &rotav1.Key_Addr{Addr: strings.Repeat("x", 60_000)}}, registry.Invalid},
 	} {
-		_, err := wire.FromKey("keys[3]", test.key)
+		fine := long(1)
+		_, err := wire.FromKeys("keys", []*rotav1.Key{fine, fine, fine, test.key})
 		if registry.CodeOf(err) != test.code || !strings.HasPrefix(fmt.Sprint(err), "keys[3]: ") || len(err.Error()) > 300 {
 			t.Errorf("got %v, want %s beginning with the field, and short", err, test.code)
 		}

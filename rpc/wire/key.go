@@ -8,18 +8,33 @@ import (
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 )
 
-// FromKey reads an hrw key. Field is where it stands in the request, for the
-// error: "key", or "keys[3]".
-func FromKey(field string, k *rotav1.Key) (hrw.Key, error) {
+// FromKeys reads hrw keys. Field is where they stand in the request, for the
+// error: "key", or "keys" for "keys[3]".
+func FromKeys(field string, keys []*rotav1.Key) ([]hrw.Key, error) {
+	out := make([]hrw.Key, len(keys))
+	for i, k := range keys {
+		var err error
+		if out[i], err = fromKey(k); err == nil {
+			continue
+		}
+		if field == "keys" {
+			field = fmt.Sprintf("keys[%d]", i)
+		}
+		return nil, registry.Errorf(registry.CodeOf(err), "%s: %v", field, err)
+	}
+	return out, nil
+}
+
+func fromKey(k *rotav1.Key) (hrw.Key, error) {
 	if k.GetKind() == nil {
-		return hrw.Key{}, registry.Errorf(registry.Invalid, "%s: missing: give one of string, bytes, count, int, bool, double, time, interval, enum, port, addr, subnet, digest", field)
+		return hrw.Key{}, registry.Errorf(registry.Invalid, "missing: give one of string, bytes, count, int, bool, double, time, interval, enum, port, addr, subnet, digest")
 	}
 	key, err := fromKind(k)
 	if err != nil {
-		return hrw.Key{}, registry.Errorf(registry.Invalid, "%s: %v", field, err)
+		return hrw.Key{}, registry.Errorf(registry.Invalid, "%v", err)
 	}
 	if n := key.Len(); n > registry.KeyMax {
-		return hrw.Key{}, registry.Errorf(registry.Limit, "%s: it has %d bytes, at most %d are allowed: hash it yourself and give its digest", field, n, registry.KeyMax)
+		return hrw.Key{}, registry.Errorf(registry.Limit, "it has %d bytes, at most %d are allowed: hash it yourself and give its digest", n, registry.KeyMax)
 	}
 	return key, nil
 }
