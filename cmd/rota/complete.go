@@ -26,6 +26,16 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
+// completeLive makes the shell suggest live names for a command's flag.
+func (a *app) completeLive(cmd *cobra.Command, flag string, ask names) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		return begins(a.live(cmd, ask), prefix), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // as in complete
+	}
+}
+
 // completeShared suggests values for the flags that all commands have.
 func completeShared(root *cobra.Command) {
 	complete(root, "output", formatTable, formatJSON)

@@ -72,6 +72,12 @@ func TestCompletionSuggestsLiveNamesAndValues(t *testing.T) {
 		{"settings set nosuch=", nil, noFiles},
 		{"help pool re", []string{"rebalance", "register"}, noFiles},
 		{"status ", nil, noFiles},
+		{"bench ", []string{"rr", "rr-batch", "hrw", "hrw-batch"}, noFiles},
+		{"bench h", []string{"hrw", "hrw-batch"}, noFiles},
+		{"bench rr ", nil, noFiles},
+		{"bench --pool s", []string{"scan"}, noFiles},
+		{"bench --key ", nil, noFiles},
+		{"bench hrw --consistency lo", []string{"local"}, noFiles},
 	} {
 		got, directive := f.suggested(c.line)
 		if !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 || directive != c.directive {

@@ -111,6 +111,7 @@ func commands(a *app) []*cobra.Command {
 		newPoolCommand(a),
 		newNodeCommand(a),
 		newSettingsCommand(a),
+		newBenchCommand(a),
 		newVersionCommand(a),
 	}
 }
