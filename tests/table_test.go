@@ -7,6 +7,8 @@ const module = "github.com/rota-registry/rota"
 const (
 	bolt       = "go.etcd.io/bbolt"
 	cobra      = "github.com/spf13/cobra"
+	grpc       = "google.golang.org/grpc"
+	genproto   = "google.golang.org/genproto/googleapis/rpc" // grpc's own messages
 	connect    = "connectrpc.com/connect"
 	hclog      = "github.com/hashicorp/go-hclog"
 	memberlist = "github.com/hashicorp/memberlist"
@@ -63,7 +65,7 @@ func layers() map[string]layer {
 		"rpc/server": {
 			// hclog for its logger, which is an argument like everyone's.
 			own:     []string{"registry", "registry/hrw", "rpc/wire", gen, genConnect},
-			modules: []string{connect, protobuf, hclog},
+			modules: []string{connect, grpc, genproto, protobuf, hclog},
 		},
 		"rpc/client": {
 			own:     []string{"registry", "registry/hrw", "rpc/wire", "rpc/transport", gen, genConnect},
@@ -93,7 +95,7 @@ func layers() map[string]layer {
 func testModules() []string {
 	return []string{
 		"github.com/google/go-cmp", "pgregory.net/rapid", "github.com/cockroachdb/datadriven", "github.com/rogpeppe/go-internal",
-		"github.com/anishathalye/porcupine", raft, memberlist, hclog, metrics, connect, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
+		"github.com/anishathalye/porcupine", raft, memberlist, hclog, metrics, connect, grpc, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
 	}
 }
 
@@ -101,7 +103,7 @@ func testModules() []string {
 // some modules. Who embeds the client takes no Raft and no gossip in.
 func sealedOff() map[string][]string {
 	return map[string][]string{
-		"rpc/client":   {raft, raftBolt, memberlist, bolt, metrics, hclog},
+		"rpc/client":   {grpc, raft, raftBolt, memberlist, bolt, metrics, hclog},
 		"registry":     {raft, memberlist, connect, protobuf, hclog},
 		"registry/hrw": {raft, memberlist, connect, protobuf, hclog},
 	}

@@ -25,14 +25,14 @@ func (i *callInterceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (response connect.AnyResponse, err error) {
 		ctx, cancel := bounded(ctx)
 		defer cancel()
-		defer i.settle(request.Spec(), time.Now(), &err)
+		defer i.settle(request.Spec().Procedure, time.Now(), &err)
 		return next(ctx, request)
 	}
 }
 
 func (i *callInterceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) (err error) {
-		defer i.settle(conn.Spec(), time.Now(), &err)
+		defer i.settle(conn.Spec().Procedure, time.Now(), &err)
 		return next(ctx, conn)
 	}
 }
@@ -53,24 +53,24 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // settle is deferred. A panic becomes an internal error: one request's bug must
 // not end the replica, whose state no handler can change.
-func (i *callInterceptor) settle(spec connect.Spec, began time.Time, err *error) {
+func (i *callInterceptor) settle(procedure string, began time.Time, err *error) {
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
 			panic(p)
 		}
-		i.logger.Error("handler panicked", "procedure", spec.Procedure, "panic", p, "stack", string(debug.Stack()))
-		*err = wire.ToError(registry.Errorf(registry.Internal, "%s failed by a bug of this replica, whose log says more", spec.Procedure))
-		i.observe(spec.Procedure, registry.Internal.String(), time.Since(began))
+		i.logger.Error("handler panicked", "procedure", procedure, "panic", p, "stack", string(debug.Stack()))
+		*err = wire.ToError(registry.Errorf(registry.Internal, "%s failed by a bug of this replica, whose log says more", procedure))
+		i.observe(procedure, registry.Internal.String(), time.Since(began))
 		return
 	}
 	if *err == nil {
-		i.observe(spec.Procedure, "ok", time.Since(began))
+		i.observe(procedure, "ok", time.Since(began))
 		return
 	}
 	wired := wire.ToError(*err)
-	i.observe(spec.Procedure, wire.FromCode(wired.Code()).String(), time.Since(began))
+	i.observe(procedure, wire.FromCode(wired.Code()).String(), time.Since(began))
 	if wired.Code() == connect.CodeInternal {
-		i.logger.Error("request failed", "procedure", spec.Procedure, "error", *err)
+		i.logger.Error("request failed", "procedure", procedure, "error", *err)
 	}
 	*err = wired
 }
@@ -138,10 +138,13 @@ func (c calls) readBack(ctx context.Context, committed registry.Position, f func
 	return at(info.Position), nil
 }
 
+// byHeader is where a client says who asks.
+const byHeader = "Rota-By"
+
 // by says who asked, for people: what the client says of itself in the header
 // Rota-By, if that is fit to be stored.
 func by(header http.Header) string {
-	name := header.Get("Rota-By")
+	name := header.Get(byHeader)
 	if name == "" || registry.Check(registry.RebalancePools{By: name}) != nil {
 		return "api"
 	}

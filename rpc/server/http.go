@@ -72,24 +72,37 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(r.Header.Get("Content-Type")), curlLine(r.URL.Path))
 		return
 	}
-	slots := s.slotsOf(r.URL.Path)
-	select {
-	case slots <- struct{}{}:
-	default:
-		s.refuse(w, r, registry.Errorf(registry.Overloaded, "this replica has %d requests under way, which is as many as it takes: wait a little, or ask another one", cap(slots)))
+	leave, err := s.enter(r.URL.Path)
+	if err != nil {
+		s.refuse(w, r, err)
 		return
 	}
-	defer func() { <-slots }()
+	defer leave()
 	most := bodyMax(r.URL.Path)
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		most += envelopeBytes
 	}
 	if r.ContentLength > int64(most) {
-		s.refuse(w, r, registry.Errorf(registry.Limit, "the body has %d bytes, %s takes at most %d: send less at once", r.ContentLength, r.URL.Path, bodyMax(r.URL.Path)))
+		s.refuse(w, r, tooLong(r.URL.Path, r.ContentLength))
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, int64(most))
 	handler.ServeHTTP(w, r)
+}
+
+// enter takes a slot for a request to a procedure; leave gives it back.
+func (s *Server) enter(procedure string) (leave func(), err error) {
+	slots := s.slotsOf(procedure)
+	select {
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
+	default:
+		return nil, registry.Errorf(registry.Overloaded, "this replica has %d requests under way, which is as many as it takes: wait a little, or ask another one", cap(slots))
+	}
+}
+
+func tooLong(procedure string, bytes int64) error {
+	return registry.Errorf(registry.Limit, "the body has %d bytes, %s takes at most %d: send less at once", bytes, procedure, bodyMax(procedure))
 }
 
 // refuse answers with an error before any handler, in the caller's protocol.

@@ -25,6 +25,8 @@ const (
 	// pingAfter a silence, an HTTP/2 client has pingTimeout to answer a ping.
 	pingAfter   = 30 * time.Second
 	pingTimeout = 15 * time.Second
+	// pingMin is how often a client of gRPC may ping.
+	pingMin = 5 * time.Second
 	// shutdownGrace is how long handlers have to return once they are cut off.
 	shutdownGrace = time.Second
 )

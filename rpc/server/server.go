@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
@@ -62,6 +63,7 @@ type Server struct {
 	// leader from being confirmed.
 	slots, between chan struct{}
 	http           *http.Server
+	grpc           *grpc.Server // on a listener of its own
 	// cut ends the context of every request.
 	cut context.CancelFunc
 }
@@ -85,7 +87,9 @@ func New(options Options) (*Server, error) {
 		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax), between: make(chan struct{}, options.InFlightMax),
 	}
 	around := &callInterceptor{logger: options.Logger, observe: options.Observe}
-	s.procedures = services(calls{options.Replica, string(options.Name)}, around)
+	all := calls{options.Replica, string(options.Name)}
+	s.procedures = services(all, around)
+	s.grpc = s.newGRPC(all, around)
 	base, cut := context.WithCancel(context.Background())
 	s.cut = cut
 	s.http = s.newHTTP(base)
@@ -156,13 +160,25 @@ func (s *Server) Serve(listener net.Listener) error {
 // for who was cut off, the outcome is unknown. It may be called without Serve,
 // and again.
 func (s *Server) Shutdown(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { // Stop, at the latest, ends it
+		s.grpc.GracefulStop()
+		close(ended)
+	}()
 	err := s.http.Shutdown(ctx)
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
 	s.cut()
 	if err == nil {
 		return nil
 	}
 	_ = s.http.Close()
+	s.grpc.Stop()
 	s.awaitHandlers()
+	<-ended
 	return err
 }
 

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
+	"github.com/rota-registry/rota/rpc/wire"
+)
+
+// ServeGRPC answers gRPC, and nothing else, on a listener of its own, which it
+// owns from now on, until Shutdown; then it returns nil. The methods are those
+// of the API's port, with the same limits.
+func (s *Server) ServeGRPC(listener net.Listener) error { return s.grpc.Serve(listener) }
+
+func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
+	g := grpc.NewServer(
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.MaxHeaderListSize(headerBytesMax),
+		grpc.MaxRecvMsgSize(registry.BatchBodyMax),
+		grpc.ConnectionTimeout(headerTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout, MaxConnectionIdle: idleTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin, PermitWithoutStream: true}),
+	)
+	r, n, cl := registryService{c}, nodeService{c}, clusterService{c}
+	register(g, rotav1connect.RegistryServiceName,
+		overGRPC(s, around, rotav1connect.RegistryServiceRegisterPoolProcedure, r.RegisterPool),
+		overGRPC(s, around, rotav1connect.RegistryServiceUnregisterPoolProcedure, r.UnregisterPool),
+		overGRPC(s, around, rotav1connect.RegistryServiceGetPoolProcedure, r.GetPool),
+		overGRPC(s, around, rotav1connect.RegistryServiceListPoolsProcedure, r.ListPools),
+		overGRPC(s, around, rotav1connect.RegistryServiceRebalancePoolsProcedure, r.RebalancePools),
+		overGRPC(s, around, rotav1connect.RegistryServiceHrwTopicProcedure, r.HrwTopic),
+		overGRPC(s, around, rotav1connect.RegistryServiceHrwTopicsProcedure, r.HrwTopics),
+		overGRPC(s, around, rotav1connect.RegistryServiceRankNodesProcedure, r.RankNodes),
+		overGRPC(s, around, rotav1connect.RegistryServiceRrTopicProcedure, r.RrTopic),
+		overGRPC(s, around, rotav1connect.RegistryServiceRrTopicsProcedure, r.RrTopics),
+		overGRPC(s, around, rotav1connect.RegistryServiceRrBatchProcedure, r.RrBatch),
+		overGRPC(s, around, rotav1connect.RegistryServiceRrLogTopicProcedure, r.RrLogTopic),
+		overGRPC(s, around, rotav1connect.RegistryServiceOpenSessionProcedure, r.OpenSession),
+		overGRPC(s, around, rotav1connect.RegistryServiceListCursorsProcedure, r.ListCursors),
+		overGRPC(s, around, rotav1connect.RegistryServiceSetCursorProcedure, r.SetCursor),
+		overGRPC(s, around, rotav1connect.RegistryServiceDeleteCursorProcedure, r.DeleteCursor),
+		overGRPC(s, around, rotav1connect.RegistryServiceGetSettingsProcedure, r.GetSettings),
+		overGRPC(s, around, rotav1connect.RegistryServiceSetSettingsProcedure, r.SetSettings),
+	)
+	register(g, rotav1connect.NodeServiceName,
+		overGRPC(s, around, rotav1connect.NodeServiceJoinNodeProcedure, n.JoinNode),
+		overGRPC(s, around, rotav1connect.NodeServiceLeaveNodeProcedure, n.LeaveNode),
+		overGRPC(s, around, rotav1connect.NodeServiceListNodesProcedure, n.ListNodes),
+		overGRPC(s, around, rotav1connect.NodeServiceGetNodeProcedure, n.GetNode),
+		overGRPC(s, around, rotav1connect.NodeServiceAddNodeProcedure, n.AddNode),
+		overGRPC(s, around, rotav1connect.NodeServiceDrainNodeProcedure, n.DrainNode),
+		overGRPC(s, around, rotav1connect.NodeServiceUndrainNodeProcedure, n.UndrainNode),
+		overGRPC(s, around, rotav1connect.NodeServiceForgetNodeProcedure, n.ForgetNode),
+		overGRPC(s, around, rotav1connect.NodeServiceImportLayoutProcedure, n.ImportLayout),
+		overGRPC(s, around, rotav1connect.NodeServiceExportLayoutProcedure, n.ExportLayout),
+	)
+	register(g, rotav1connect.ClusterServiceName,
+		overGRPC(s, around, rotav1connect.ClusterServiceStatusProcedure, cl.Status),
+		overGRPC(s, around, rotav1connect.ClusterServiceAddReplicaProcedure, cl.AddReplica),
+		overGRPC(s, around, rotav1connect.ClusterServiceRemoveReplicaProcedure, cl.RemoveReplica),
+		overGRPC(s, around, rotav1connect.ClusterServiceTransferLeadershipProcedure, cl.TransferLeadership),
+		overGRPC(s, around, rotav1connect.ClusterServiceSafeToStopProcedure, cl.SafeToStop),
+		overGRPC(s, around, rotav1connect.ClusterServiceSaveSnapshotProcedure, cl.SaveSnapshot),
+		overGRPC(s, around, rotav1connect.ClusterServiceRestoreSnapshotProcedure, cl.RestoreSnapshot),
+	)
+	return g
+}
+
+func register(g *grpc.Server, service string, methods ...grpc.MethodDesc) {
+	g.RegisterService(&grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Methods: methods}, struct{}{})
+}
+
+// overGRPC serves a method that is written for connect.
+func overGRPC[Req, Res any](s *Server, around *callInterceptor, procedure string, method func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error)) grpc.MethodDesc {
+	call := func(ctx context.Context, message *Req) (*connect.Response[Res], error) {
+		return method(ctx, requestOf(ctx, message))
+	}
+	return grpc.MethodDesc{
+		MethodName: procedure[strings.LastIndexByte(procedure, '/')+1:],
+		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			message := new(Req)
+			if err := decode(message); err != nil {
+				return nil, err // in gRPC's words, as of other bodies that cannot be read
+			}
+			response, err := bounds(ctx, s, around, procedure, message, call)
+			if err != nil {
+				return nil, grpcError(err)
+			}
+			return response.Msg, nil
+		},
+	}
+}
+
+// bounds holds for a call what serveAPI and the interceptor hold on the API's
+// port.
+func bounds[Req, Res any](ctx context.Context, s *Server, around *callInterceptor, procedure string, message *Req, call func(context.Context, *Req) (*connect.Response[Res], error)) (response *connect.Response[Res], err error) {
+	leave, err := s.enter(procedure)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if m, ok := any(message).(proto.Message); ok && bodyMax(procedure) < registry.BatchBodyMax {
+		if n := proto.Size(m); n > bodyMax(procedure) {
+			return nil, tooLong(procedure, int64(n))
+		}
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	defer around.settle(procedure, time.Now(), &err)
+	return call(ctx, message)
+}
+
+// requestOf gives a request with the one header that methods read.
+func requestOf[Req any](ctx context.Context, message *Req) *connect.Request[Req] {
+	request := connect.NewRequest(message)
+	if who := metadata.ValueFromIncomingContext(ctx, byHeader); len(who) > 0 {
+		request.Header().Set(byHeader, who[0])
+	}
+	return request
+}
+
+// grpcError is an error of the API as gRPC has it, with its details.
+func grpcError(err error) error {
+	wired, ok := errors.AsType[*connect.Error](err)
+	if !ok {
+		wired = wire.ToError(err)
+	}
+	out := &spb.Status{Code: int32(codes.Code(wired.Code())), Message: wired.Message()}
+	for _, d := range wired.Details() {
+		out.Details = append(out.Details, &anypb.Any{TypeUrl: "type.googleapis.com/" + d.Type(), Value: d.Bytes()})
+	}
+	return status.FromProto(out).Err()
+}
