@@ -28,6 +28,7 @@ const (
 type serverOptions struct {
 	name, dataDir     string
 	api, raft, gossip string
+	grpc              string // empty: none
 	advertise         string
 	replicas          []string
 	profile           string
@@ -64,6 +65,7 @@ func (o *serverOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.api, "api", apiDefault, "address of the API, for people, programs and replicas")
 	f.StringVar(&o.raft, "raft", "127.0.0.1:7701", "address of Raft")
 	f.StringVar(&o.gossip, "gossip", "127.0.0.1:7702", "address of the gossip, TCP and UDP")
+	f.StringVar(&o.grpc, "grpc", "", "address of gRPC alone, for programs that make many single calls; the API's has gRPC too, and costs thrice as much (default none)")
 	f.StringVar(&o.advertise, "advertise", "", "host that others reach these addresses at (default the host of each)")
 	f.StringSliceVar(&o.replicas, "replicas", nil, "API addresses of all replicas of the cluster, host:port[,…]")
 	f.StringVar(&o.profile, "gossip-profile", string(gossip.LAN), "timing of the gossip, the same in the whole cluster: lan or local")
@@ -90,7 +92,7 @@ func (o *serverOptions) faults() []error {
 		faults = append(faults, needsAdvertise(e.flag, e.value, o.advertise))
 	}
 	if hasPort(o.advertise) {
-		faults = append(faults, fmt.Errorf("--advertise %s: give a host without a port, it is for all three addresses", o.advertise))
+		faults = append(faults, fmt.Errorf("--advertise %s: give a host without a port, it is for all addresses", o.advertise))
 	}
 	if len(o.replicas) > registry.ReplicasMax {
 		faults = append(faults, fmt.Errorf("--replicas lists %d, at most %d are allowed", len(o.replicas), registry.ReplicasMax))
@@ -117,7 +119,11 @@ func (o *serverOptions) portFault() error {
 
 // binds are the addresses that are listened on.
 func (o *serverOptions) binds() []endpoint {
-	return []endpoint{{flag: "--api", value: o.api}, {flag: "--raft", value: o.raft}, {flag: "--gossip", value: o.gossip}}
+	all := []endpoint{{flag: "--api", value: o.api}, {flag: "--raft", value: o.raft}, {flag: "--gossip", value: o.gossip}}
+	if o.grpc != "" {
+		all = append(all, endpoint{flag: "--grpc", value: o.grpc})
+	}
+	return all
 }
 
 func (o *serverOptions) endpoints() []endpoint {

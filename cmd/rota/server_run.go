@@ -24,10 +24,11 @@ type serverProcess struct {
 	options serverOptions
 	log     hclog.Logger
 	listen  net.Listener
+	grpc    net.Listener // nil: none
 	caller  *replicas.Client
 	replica *replica.Replica
 	api     *server.Server
-	served  chan error // what Serve returned, once
+	served  chan error // what each Serve returned
 	halted  chan error // what makes it impossible to go on, once
 }
 
@@ -38,7 +39,7 @@ func runServer(ctx context.Context, o serverOptions, log hclog.Logger) error {
 	if err != nil {
 		return err
 	}
-	go func() { p.served <- p.api.Serve(p.listen) }() // Shutdown ends it, stop joins it
+	p.serve()
 	p.replica.Start()
 	select {
 	case <-ctx.Done():
@@ -46,7 +47,15 @@ func runServer(ctx context.Context, o serverOptions, log hclog.Logger) error {
 	case err := <-p.halted:
 		return p.crash(err)
 	case err := <-p.served:
-		return errors.Join(fmt.Errorf("the API's listener failed: %w", err), p.close())
+		return errors.Join(fmt.Errorf("a listener of the API failed: %w", err), p.close())
+	}
+}
+
+// serve answers on all listeners. Shutdown ends that, and stop joins it.
+func (p *serverProcess) serve() {
+	go func() { p.served <- p.api.Serve(p.listen) }()
+	if p.grpc != nil {
+		go func() { p.served <- p.api.ServeGRPC(p.grpc) }()
 	}
 }
 
@@ -55,7 +64,7 @@ func openServer(o serverOptions, log hclog.Logger) (*serverProcess, error) {
 	if open := exposed(o.endpoints()...); len(open) > 0 {
 		log.Warn("insecure: other machines can reach these addresses, and there is no TLS", "addresses", open)
 	}
-	p := &serverProcess{options: o, log: log, served: make(chan error, 1), halted: make(chan error, 1)}
+	p := &serverProcess{options: o, log: log, served: make(chan error, 2), halted: make(chan error, 1)}
 	err := errors.Join(
 		prefixed("--raft", portFree("tcp", o.raft)), prefixed("--gossip", portFree("tcp", o.gossip)), prefixed("--gossip", portFree("udp", o.gossip)),
 	)
@@ -65,12 +74,24 @@ func openServer(o serverOptions, log hclog.Logger) (*serverProcess, error) {
 	if p.listen, err = net.Listen("tcp", o.api); err != nil {
 		return nil, prefixed("--api", taken("tcp", o.api, err))
 	}
+	if o.grpc != "" {
+		if p.grpc, err = net.Listen("tcp", o.grpc); err != nil {
+			return nil, errors.Join(prefixed("--grpc", taken("tcp", o.grpc, err)), p.listen.Close())
+		}
+	}
 	if err := p.open(); err != nil {
-		return nil, errors.Join(err, p.listen.Close())
+		return nil, errors.Join(err, p.closeListeners())
 	}
 	log.Info("replica is starting", "name", o.name, "api", o.advertisedAPI(p.listen.Addr()),
 		"raft", p.replica.Self().Raft, "gossip", p.replica.Self().Gossip, "data", o.dataDir, "version", readVersion().Version)
 	return p, nil
+}
+
+func (p *serverProcess) closeListeners() error {
+	if p.grpc == nil {
+		return p.listen.Close()
+	}
+	return errors.Join(p.listen.Close(), p.grpc.Close())
 }
 
 func (p *serverProcess) open() error {
@@ -124,7 +145,11 @@ func (p *serverProcess) stop() error {
 	if err := p.api.Shutdown(ctx); err != nil {
 		p.log.Warn("requests were cut off when the drain time-out had passed", "after", p.options.drain)
 	}
-	err := errors.Join(<-p.served, p.close())
+	err := <-p.served
+	if p.grpc != nil {
+		err = errors.Join(err, <-p.served)
+	}
+	err = errors.Join(err, p.close())
 	p.log.Info("replica has stopped", "name", p.options.name)
 	return err
 }

@@ -12,8 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/client"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 )
 
 // command is a command line that runs beside the test.
@@ -154,6 +158,38 @@ func TestAServerAnswersUntilItIsInterruptedAndEndsWith0(t *testing.T) {
 	eventually(t, "the same replica is back", func() bool { return readyz(t.Context(), api) == nil })
 	if code, said := again.stop(); code != exitOK {
 		t.Errorf("the second time, it ends with %d: %s", code, said)
+	}
+}
+
+// The address of gRPC has the API's methods, and ends with it.
+func TestAServerHasAPortForGRPC(t *testing.T) {
+	api, args := serverArgs(t)
+	free, err := reservePort("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.release()
+	address := free.bind
+	c := begin(t, append(args, "--grpc", address)...)
+	eventually(t, "the server is ready", func() bool { return readyz(t.Context(), api) == nil })
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	pools := new(rotav1.ListPoolsResponse)
+	if err := conn.Invoke(t.Context(), "/rota.v1.RegistryService/ListPools", &rotav1.ListPoolsRequest{}, pools); err != nil || len(pools.GetPools()) != 3 {
+		t.Errorf("%d pools, %v", len(pools.GetPools()), err)
+	}
+	got := runLine(t, "server", "--name", "r2", "--data-dir", t.TempDir(), "--api", "127.0.0.1:0", "--raft", "127.0.0.1:0", "--gossip", "127.0.0.1:0", "--grpc", address)
+	if got.code != exitFailed || !strings.Contains(got.err, "--grpc") || !strings.Contains(got.err, address+" is taken by process") {
+		t.Errorf("on the same port for gRPC it ends with %d: %s", got.code, got.err)
+	}
+	if code, said := c.stop(); code != exitOK {
+		t.Errorf("interrupted, it ends with %d: %s", code, said)
+	}
+	if _, err := net.Dial("tcp", address); err == nil {
+		t.Error("the port for gRPC is still open")
 	}
 }
 
