@@ -8,11 +8,11 @@ export GO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e fuzz generate lint fmt
+.PHONY: help build run test e2e fuzz bench bench-parts generate lint fmt
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 build: ## Build bin/rota
 	$(GO) build -trimpath -o bin/ ./cmd/rota
@@ -28,6 +28,12 @@ e2e: ## The built binary alone: conformance of a cluster, real processes, kill -
 
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@tests/run.sh fuzz
+
+bench: ## Measure rota beside etcd and Redis on this machine, half an hour (ARGS='-only "rr, 64"')
+	$(GO) -C tests/bench run . $(ARGS)
+
+bench-parts: ## Measure the parts: hrw, the state, the codec, snapshots
+	$(GO) test -run '^$$' -bench . -count 6 ./registry ./registry/hrw ./fsm | $(GO) -C tests/bench tool benchstat -
 
 generate: ## Write rpc/gen from rpc/proto
 	$(GO) -C rpc/proto/generate run .

@@ -15,7 +15,7 @@ FUZZTIME=${FUZZTIME:-30s}
 case "${STRICT:-${CI:-}}" in '' | 0 | false) strict= ;; *) strict=1 ;; esac
 
 # Modules of their own; what is below them is not in the product's ./...
-nested=(fsm/replica/metricscompat rpc/proto/generate)
+nested=(fsm/replica/metricscompat rpc/proto/generate tests/bench)
 
 passed=() failed=() missed=()
 
@@ -57,6 +57,9 @@ vet_nested() {
 	for dir in "${nested[@]}"; do $GO -C "$dir" vet ./... || bad=1; done
 	return $bad
 }
+
+# test_bench tests how is measured, and measures nothing.
+test_bench() { $GO -C tests/bench test -count=1 ./...; }
 
 tidy_nested() {
 	local dir bad=0
@@ -107,6 +110,7 @@ unit() {
 	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
 	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
+	fetching 'the benchmark module' test_bench
 	step "conformance of the registry $race" $GO test $race -count=1 -skip '^TestCluster' ./tests/conformance
 }
 

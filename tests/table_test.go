@@ -8,6 +8,8 @@ const (
 	bolt       = "go.etcd.io/bbolt"
 	cobra      = "github.com/spf13/cobra"
 	grpc       = "google.golang.org/grpc"
+	etcd       = "go.etcd.io/etcd"
+	redis      = "github.com/redis/go-redis"
 	genproto   = "google.golang.org/genproto/googleapis/rpc" // grpc's own messages
 	connect    = "connectrpc.com/connect"
 	hclog      = "github.com/hashicorp/go-hclog"
@@ -84,7 +86,14 @@ func layers() map[string]layer {
 			},
 			modules: []string{cobra, pflag, yaml, prometheus, term, hclog, metrics, protobuf},
 		},
-		"tests":             {},
+		"tests": {},
+		// A module of its own, with the rivals that rota is measured beside.
+		"tests/bench": {
+			own:     []string{"registry", "registry/hrw", "rpc/client", gen, "tests/bench/load", "tests/bench/stand"},
+			modules: []string{grpc, etcd, redis},
+		},
+		"tests/bench/load":  {},
+		"tests/bench/stand": {own: []string{"registry", "gossip", "rpc/client"}, modules: []string{etcd}},
 		"tests/conformance": {own: []string{"registry", "registry/hrw"}},
 		"tests/e2e":         {},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},
