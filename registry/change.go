@@ -24,32 +24,46 @@ type MemberEdit struct {
 func DiffPools(before, after PoolInfo) PoolChange {
 	change := PoolChange{From: before.Epoch, Pool: after}
 	change.Pool.Members = nil
-	if len(before.Members) == len(after.Members) {
-		change.Edits = replacements(before.Members, after.Members)
-		return change
-	}
-	head := 0
-	for head < min(len(before.Members), len(after.Members)) && before.Members[head] == after.Members[head] {
-		head++
-	}
-	was, now := before.Members[head:], after.Members[head:]
-	for len(was) > 0 && len(now) > 0 && was[len(was)-1] == now[len(now)-1] {
-		was, now = was[:len(was)-1], now[:len(now)-1]
-	}
-	change.Edits = []MemberEdit{{At: head, Removed: len(was), Members: slices.Clone(now)}}
+	change.Edits = lists{
+		before: len(before.Members), after: len(after.Members),
+		same: func(i, j int) bool { return before.Members[i] == after.Members[j] },
+		part: func(from, to int) []MemberInfo { return slices.Clone(after.Members[from:to]) },
+	}.edits()
 	return change
 }
 
+// lists are the members of a pool before and after a change.
+type lists struct {
+	before, after int                             // how many they are
+	same          func(i, j int) bool             // compares one of before with one of after
+	part          func(from, to int) []MemberInfo // of after
+}
+
+// edits makes the one list into the other.
+func (l lists) edits() []MemberEdit {
+	if l.before == l.after {
+		return l.replacements()
+	}
+	head, was, is := 0, l.before, l.after
+	for head < min(was, is) && l.same(head, head) {
+		head++
+	}
+	for was > head && is > head && l.same(was-1, is-1) {
+		was, is = was-1, is-1
+	}
+	return []MemberEdit{{At: head, Removed: was - head, Members: l.part(head, is)}}
+}
+
 // replacements gives an edit for each run of members that differ.
-func replacements(before, after []MemberInfo) []MemberEdit {
+func (l lists) replacements() []MemberEdit {
 	var edits []MemberEdit
-	for from := 0; from < len(before); from++ {
+	for from := 0; from < l.before; from++ {
 		to := from
-		for to < len(before) && before[to] != after[to] {
+		for to < l.before && !l.same(to, to) {
 			to++
 		}
 		if to > from {
-			edits = append(edits, MemberEdit{At: from, Removed: to - from, Members: slices.Clone(after[from:to])})
+			edits = append(edits, MemberEdit{At: from, Removed: to - from, Members: l.part(from, to)})
 			from = to
 		}
 	}

@@ -24,6 +24,12 @@ const (
 
 	NodeTypesMax = 64 // types in the node_types setting
 
+	WatchersMax       = 1_024   // of pools, at one replica
+	WatchChangesMax   = 16_384  // changes of watched pools that one replica remembers,
+	WatchMembersMax   = 262_144 // and members in them
+	FollowStepsMax    = 256     // views that wait for whoever follows the state machine,
+	FollowTurnoverMax = 500_000 // and what keeping them costs (see Turnover); one alone may cost more
+
 	BatchAnswersMax = 16_384   // round-robin answers of one command
 	BatchKeysMax    = 4_096    // keys of one HrwTopics
 	BatchTurnsMax   = 4_096    // turns of one RoundRobin

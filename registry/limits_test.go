@@ -38,7 +38,7 @@ func applyErr(s *registry.State, cmd registry.Command) error {
 
 // crowd restores a state with n static workers, w-0000 and on, all in the pool
 // worker.
-func crowd(t *testing.T, n int) *registry.State {
+func crowd(t testing.TB, n int) *registry.State {
 	t.Helper()
 	snap := registry.NewState().Snapshot()
 	snap.Clock = 1
@@ -52,7 +52,7 @@ func crowd(t *testing.T, n int) *registry.State {
 	return restore(t, snap)
 }
 
-func restore(t *testing.T, snap registry.Snapshot) *registry.State {
+func restore(t testing.TB, snap registry.Snapshot) *registry.State {
 	t.Helper()
 	s, err := registry.Restore(snap)
 	if err != nil {

@@ -52,7 +52,7 @@ type Position struct {
 type ReadInfo struct {
 	Position
 	// Age is how long ago, in ms, this replica last knew itself up to date;
-	// only Local reads have it.
+	// only Local reads and watches have it.
 	Age Millis
 }
 
