@@ -24,6 +24,14 @@
 // command is a new number. A decoder refuses fields that it does not know,
 // because a replica that ignored half of a command would diverge.
 //
+// # Views
+//
+// Readers see the registry as each batch of entries left it, and take no lock
+// to do so. Who must see what lies within a batch follows the machine (see
+// [Follower]) and is given each state of pools and nodes, or told that it was
+// too slow. Nobody is called while entries are applied, and nobody who reads
+// makes them wait.
+//
 // Who calls it: fsm/replica, which encodes what it proposes and hands the
 // Machine to Raft. Lost: gob and JSON bodies (no canonical form), the API's
 // own messages (see above), one lock for the state and another for the index

@@ -31,6 +31,8 @@ type Machine struct {
 		// moved is closed, and made anew, when at has moved on; nil while
 		// nobody waits.
 		moved chan struct{}
+		// followers is replaced and never changed in place.
+		followers []*Follower
 	}
 }
 
@@ -62,14 +64,31 @@ func (m *Machine) ApplyBatch(entries []*raft.Log) []any {
 	for i, l := range entries {
 		decoded[i] = m.mustDecode(l)
 	}
+	out, wake := m.applyAll(entries, decoded)
+	for _, f := range wake {
+		f.wake()
+	}
+	return out
+}
+
+// applyAll gives the responses, and the followers for whom there is something.
+func (m *Machine) applyAll(entries []*raft.Log, decoded []Entry) (out []any, wake []*Follower) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := make([]any, len(entries))
+	out = make([]any, len(entries))
 	for i, l := range entries {
+		if len(m.mu.followers) == 0 {
+			out[i] = m.applyLocked(l, decoded[i])
+			continue
+		}
+		before := m.mu.state.View
 		out[i] = m.applyLocked(l, decoded[i])
+		if m.noteLocked(&before) {
+			wake = m.mu.followers
+		}
 	}
 	m.publishLocked()
-	return out
+	return out, wake
 }
 
 // mustDecode gives the entry of a command, and an empty one for a change of
@@ -199,9 +218,20 @@ func (m *Machine) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("snapshot at index %d: %w", at.Index, err)
 	}
+	for _, f := range m.replace(state, at) {
+		f.wake()
+	}
+	return nil
+}
+
+// replace gives the followers, who have lost what lies between.
+func (m *Machine) replace(state *registry.State, at registry.Position) []*Follower {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.state, m.mu.at = state, at
 	m.publishLocked()
-	return nil
+	for _, f := range m.mu.followers {
+		f.lose()
+	}
+	return m.mu.followers
 }
