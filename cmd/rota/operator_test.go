@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"strings"
 	"sync"
@@ -67,6 +68,10 @@ func (s *solo) Cursors(ctx context.Context, options registry.ReadOptions, pool r
 	defer s.mu.Unlock()
 	cursors, err := s.state.Cursors(pool)
 	return cursors, view, info, err
+}
+
+func (s *solo) Watch(context.Context, registry.PoolName, registry.Epoch) iter.Seq2[registry.PoolEvent, error] {
+	return func(yield func(registry.PoolEvent, error) bool) { yield(registry.PoolEvent{}, registry.ErrUnavailable) }
 }
 
 func (s *solo) Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error) {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/rota-registry/rota/registry"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
 	"github.com/rota-registry/rota/rpc/wire"
 )
@@ -37,7 +38,7 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin, PermitWithoutStream: true}),
 	)
 	r, n, cl := registryService{c}, nodeService{c}, clusterService{c}
-	register(g, rotav1connect.RegistryServiceName,
+	register(g, rotav1connect.RegistryServiceName, []grpc.StreamDesc{watchOverGRPC(around, r)},
 		overGRPC(s, around, rotav1connect.RegistryServiceRegisterPoolProcedure, r.RegisterPool),
 		overGRPC(s, around, rotav1connect.RegistryServiceUnregisterPoolProcedure, r.UnregisterPool),
 		overGRPC(s, around, rotav1connect.RegistryServiceGetPoolProcedure, r.GetPool),
@@ -57,7 +58,7 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		overGRPC(s, around, rotav1connect.RegistryServiceGetSettingsProcedure, r.GetSettings),
 		overGRPC(s, around, rotav1connect.RegistryServiceSetSettingsProcedure, r.SetSettings),
 	)
-	register(g, rotav1connect.NodeServiceName,
+	register(g, rotav1connect.NodeServiceName, nil,
 		overGRPC(s, around, rotav1connect.NodeServiceJoinNodeProcedure, n.JoinNode),
 		overGRPC(s, around, rotav1connect.NodeServiceLeaveNodeProcedure, n.LeaveNode),
 		overGRPC(s, around, rotav1connect.NodeServiceListNodesProcedure, n.ListNodes),
@@ -69,7 +70,7 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		overGRPC(s, around, rotav1connect.NodeServiceImportLayoutProcedure, n.ImportLayout),
 		overGRPC(s, around, rotav1connect.NodeServiceExportLayoutProcedure, n.ExportLayout),
 	)
-	register(g, rotav1connect.ClusterServiceName,
+	register(g, rotav1connect.ClusterServiceName, nil,
 		overGRPC(s, around, rotav1connect.ClusterServiceStatusProcedure, cl.Status),
 		overGRPC(s, around, rotav1connect.ClusterServiceAddReplicaProcedure, cl.AddReplica),
 		overGRPC(s, around, rotav1connect.ClusterServiceRemoveReplicaProcedure, cl.RemoveReplica),
@@ -81,8 +82,26 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 	return g
 }
 
-func register(g *grpc.Server, service string, methods ...grpc.MethodDesc) {
-	g.RegisterService(&grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Methods: methods}, struct{}{})
+func register(g *grpc.Server, service string, streams []grpc.StreamDesc, methods ...grpc.MethodDesc) {
+	g.RegisterService(&grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil), Methods: methods, Streams: streams}, struct{}{})
+}
+
+// watchOverGRPC is Watch.
+func watchOverGRPC(around *callInterceptor, r registryService) grpc.StreamDesc {
+	handler := func(stream grpc.ServerStream) (err error) {
+		request := new(rotav1.WatchRequest)
+		if err := stream.RecvMsg(request); err != nil {
+			return err
+		}
+		defer around.settle(rotav1connect.RegistryServiceWatchProcedure, time.Now(), &err)
+		return r.watch(stream.Context(), request, func(event *rotav1.WatchResponse) error { return stream.SendMsg(event) })
+	}
+	return grpc.StreamDesc{StreamName: "Watch", ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
+		if err := handler(stream); err != nil {
+			return grpcError(err)
+		}
+		return nil
+	}}
 }
 
 // overGRPC serves a method that is written for connect.

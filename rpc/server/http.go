@@ -11,6 +11,7 @@ import (
 
 	"github.com/rota-registry/rota/registry"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
 	"github.com/rota-registry/rota/rpc/wire"
 )
 
@@ -42,6 +43,8 @@ func (s *Server) page(path string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") }
 	case "/readyz":
 		return s.readyz
+	case watchPath:
+		return func(w http.ResponseWriter, r *http.Request) { s.serveWatch(w, r, http.HandlerFunc(s.events)) }
 	case "/metrics":
 		if s.metrics != nil {
 			return s.metrics.ServeHTTP
@@ -72,12 +75,14 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(r.Header.Get("Content-Type")), curlLine(r.URL.Path))
 		return
 	}
-	leave, err := s.enter(r.URL.Path)
-	if err != nil {
-		s.refuse(w, r, err)
-		return
+	if r.URL.Path != rotav1connect.RegistryServiceWatchProcedure {
+		leave, err := s.enter(r.URL.Path)
+		if err != nil {
+			s.refuse(w, r, err)
+			return
+		}
+		defer leave()
 	}
-	defer leave()
 	most := bodyMax(r.URL.Path)
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		most += envelopeBytes
@@ -87,6 +92,10 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, int64(most))
+	if r.URL.Path == rotav1connect.RegistryServiceWatchProcedure {
+		s.serveWatch(w, r, handler)
+		return
+	}
 	handler.ServeHTTP(w, r)
 }
 
@@ -139,7 +148,7 @@ func (s *Server) whatThereIs(path string) string {
 		}
 		fmt.Fprintf(&b, "  /%s/…\n", service.FullName())
 	}
-	pages := "/healthz /readyz"
+	pages := "/healthz /readyz /watch?pool=NAME"
 	if s.metrics != nil {
 		pages += " /metrics"
 	}

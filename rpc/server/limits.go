@@ -27,6 +27,8 @@ const (
 	pingTimeout = 15 * time.Second
 	// pingMin is how often a client of gRPC may ping.
 	pingMin = 5 * time.Second
+	// eventTimeout is how long a watcher may take for an event.
+	eventTimeout = 30 * time.Second
 	// shutdownGrace is how long handlers have to return once they are cut off.
 	shutdownGrace = time.Second
 )

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,8 @@ type memory struct {
 		state *registry.State
 		at    registry.Position
 		ready bool
+		// moved is closed by the next command; nil while nobody watches.
+		moved chan struct{}
 	}
 	// before, if set, runs before each Propose, Read, Join, Status and Forward;
 	// its error becomes theirs.
@@ -71,7 +74,49 @@ func (m *memory) Propose(ctx context.Context, cmd registry.Command) (registry.Re
 	m.mu.at.Index++
 	stamp := registry.Stamp{Index: m.mu.at.Index, Term: m.mu.at.Term, Clock: registry.Millis(m.mu.at.Index), Wall: 1_700_000_000_000}
 	result, err := m.mu.state.Apply(stamp, cmd)
+	if m.mu.moved != nil {
+		close(m.mu.moved)
+		m.mu.moved = nil
+	}
 	return result, m.mu.at, err
+}
+
+// Watch knows no history: it tells changes one by one as long as nobody makes
+// two at once.
+func (m *memory) Watch(ctx context.Context, name registry.PoolName, after registry.Epoch) iter.Seq2[registry.PoolEvent, error] {
+	return func(yield func(registry.PoolEvent, error) bool) {
+		var last *registry.PoolInfo
+		for {
+			m.mu.Lock()
+			if m.mu.moved == nil {
+				m.mu.moved = make(chan struct{})
+			}
+			moved, event := m.mu.moved, registry.PoolEvent{ReadInfo: registry.ReadInfo{Position: m.mu.at, Age: 17}}
+			pool, err := m.mu.state.Pool(name)
+			m.mu.Unlock()
+			if err != nil {
+				yield(event, err)
+				return
+			}
+			if last == nil {
+				if pool.Epoch != after {
+					event.Pool, event.Reset = &pool, after != 0
+				}
+			} else if change := registry.DiffPools(*last, pool); change.From != pool.Epoch {
+				event.Change = &change
+			}
+			last = &pool
+			if !yield(event, nil) {
+				return
+			}
+			select {
+			case <-moved:
+			case <-ctx.Done():
+				yield(event, ctx.Err())
+				return
+			}
+		}
+	}
 }
 
 func (m *memory) Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {

@@ -119,8 +119,3 @@ func (s registryService) RebalancePools(ctx context.Context, r *connect.Request[
 		Moves: wire.ToMoves(moves), Index: seen.index, Term: seen.term, ServedBy: s.servedBy,
 	}, err)
 }
-
-// Watch answers unimplemented.
-func (s registryService) Watch(context.Context, *connect.Request[rotav1.WatchRequest], *connect.ServerStream[rotav1.WatchResponse]) error {
-	return later("Watch", "ask GetPool and compare the epochs")
-}

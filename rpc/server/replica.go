@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"iter"
 
 	"github.com/rota-registry/rota/registry"
 )
@@ -16,6 +17,9 @@ type Replica interface {
 	Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error)
 	// Cursors is Read with a pool's cursors; the error may be the state's own.
 	Cursors(ctx context.Context, options registry.ReadOptions, pool registry.PoolName) ([]registry.Cursor, *registry.View, registry.ReadInfo, error)
+	// Watch gives what happens to a pool, to a watcher that has it at an epoch; 0
+	// is one that has not. The error is the last thing that it gives.
+	Watch(ctx context.Context, pool registry.PoolName, after registry.Epoch) iter.Seq2[registry.PoolEvent, error]
 	// Join admits a node: it probes a former life of that name, commits the new
 	// one and tells where gossip is.
 	Join(ctx context.Context, node registry.JoinNode) (registry.Admission, registry.Position, error)

@@ -53,8 +53,10 @@ func (o *Options) validate() error {
 // Shutdown.
 type Server struct {
 	replica Replica
+	calls   calls
 	logger  hclog.Logger
 	metrics http.Handler
+	observe func(procedure, code string, took time.Duration)
 	// procedures are the handlers by path, "/rota.v1.RegistryService/HrwTopic".
 	procedures map[string]http.Handler
 	errors     *connect.ErrorWriter
@@ -83,13 +85,12 @@ func New(options Options) (*Server, error) {
 		options.InFlightMax = inFlightMax
 	}
 	s := &Server{
-		replica: options.Replica, logger: options.Logger, metrics: options.Metrics,
+		replica: options.Replica, calls: calls{options.Replica, string(options.Name)}, observe: options.Observe, logger: options.Logger, metrics: options.Metrics,
 		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax), between: make(chan struct{}, options.InFlightMax),
 	}
 	around := &callInterceptor{logger: options.Logger, observe: options.Observe}
-	all := calls{options.Replica, string(options.Name)}
-	s.procedures = services(all, around)
-	s.grpc = s.newGRPC(all, around)
+	s.procedures = services(s.calls, around)
+	s.grpc = s.newGRPC(s.calls, around)
 	base, cut := context.WithCancel(context.Background())
 	s.cut = cut
 	s.http = s.newHTTP(base)
