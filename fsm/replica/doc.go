@@ -7,7 +7,7 @@
 // others) and comes back as the machine's answer. What the state refuses now is
 // refused before it enters the log. A read comes in at [Replica.Read], waits
 // until this replica's own machine has everything that was committed when it
-// was asked, and sees the state under the machine's lock. Gossip feeds the
+// was asked, and sees a view that never changes. Gossip feeds the
 // leader's reconciler, which proposes what it finds like anybody else.
 //
 // # Reads
@@ -54,6 +54,39 @@
 // combining forwarded batches once more at the leader (another queue and
 // another wait, to save few entries); a goroutine with channels for the queue
 // (its schedule could not be replayed).
+//
+// # Watches
+//
+// Who watches a pool ([Replica.Watch]) is told it whole, and then each change of
+// it in the log's order, also of those that were applied in one batch; and every
+// second that all is as it was, up to which index. Any replica tells the same,
+// because epochs are log indexes; it tells what it has itself applied, and asks
+// nobody.
+//
+// The changes of a pool are made once, whoever watches, from the views around
+// each entry, and remembered with numbers; a watcher is the number of its next.
+// Nothing waits for it. One that is so slow that its next is forgotten is told
+// the whole pool again, and that it was reset; so are all when the machine was
+// faster than this package, or took a snapshot, for those pools that became
+// others meanwhile.
+//
+// A watcher that comes back, here or from another replica, says which epoch it
+// has and is told what is remembered from there. That is so for pools that were
+// watched here within the last minutes; nothing is kept of others, so that a
+// cluster in which nobody watches pays nothing. Where the pool was not watched,
+// one that has the current epoch goes on from it, if nothing that an epoch does
+// not tell has happened since; any other is told the whole pool, and that it was
+// reset if the epoch is not its own. One that has seen more than this replica has
+// applied waits for it, for a few seconds.
+//
+// What decides is a step function again, the hub; a mutex and one goroutine
+// drive it, and each watcher takes what is its own on the goroutine that it came
+// on. When the replica steps down or ends, so do its watches, at once.
+//
+// Lost: a queue for each watcher (a thousand of them hold the same changes a
+// thousand times, and what a watcher that comes back needs is in none of them);
+// keeping history for all pools from the start (memory in every cluster for what
+// few want).
 //
 // # Addresses
 //

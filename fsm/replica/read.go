@@ -26,10 +26,14 @@ func (r *Replica) Read(ctx context.Context, opts registry.ReadOptions) (*registr
 	}
 	view, at := r.machine.View()
 	if at.Index == 0 {
-		return nil, info, registry.Errorf(registry.Unavailable, "replica %s has applied nothing since its start: only a leader can tell it what is committed", r.opts.Name)
+		return nil, info, r.appliedNothing()
 	}
 	info.Position = at
 	return view, info, nil
+}
+
+func (r *Replica) appliedNothing() error {
+	return registry.Errorf(registry.Unavailable, "replica %s has applied nothing since its start: only a leader can tell it what is committed", r.opts.Name)
 }
 
 // Cursors is Read with the cursors of a pool, as they are beside that view. The

@@ -40,6 +40,7 @@ type Replica struct {
 	confirms *rounds // the leader's: which index may be read
 	follows  *rounds // any replica's: what the leader's confirms say
 	writes   *writes
+	watches  *watches
 
 	caughtUp atomic.Bool
 	stopping atomic.Bool
@@ -84,6 +85,7 @@ func Open(opts Options) (*Replica, error) {
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
 	r.writes = newWrites(r.life.ctx, r.spawn, r.proposeOnce)
+	r.watches = newWatches(r.life.ctx, r.spawn, r.machine, r.age)
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -294,11 +296,12 @@ func (r *Replica) remember(change func(*identity)) error {
 	return nil
 }
 
-// StepDown makes the replica not ready and hands leadership over, so that a
-// planned stop costs the others no election time-out. It never edits the
-// configuration: a stopped replica is not a removed one.
+// StepDown makes the replica not ready, sends its watchers away and hands
+// leadership over, so that a planned stop costs the others no election time-out.
+// It never edits the configuration: a stopped replica is not a removed one.
 func (r *Replica) StepDown(ctx context.Context) {
 	r.stopping.Store(true)
+	r.watches.close()
 	r.lead.poke()
 	rf := r.raft.Load()
 	if rf == nil || rf.State() != raft.Leader || len(voters(rf)) < 2 {
@@ -328,6 +331,7 @@ func (r *Replica) Close() error {
 	r.stopping.Store(true)
 	r.life.stop()
 	r.writes.close()
+	r.watches.close()
 	r.life.err = errors.Join(r.closeRaft(), r.closeGossip())
 	r.life.wg.Wait()
 	if r.store != nil {
