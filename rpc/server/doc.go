@@ -3,7 +3,13 @@
 // Connect, gRPC, gRPC-Web and plain JSON by curl, over HTTP/1.1 and HTTP/2
 // without TLS, beside /healthz, /readyz and /metrics.
 //
-// It owns the listener, the limits that hold before anything is decoded, the
+// A second listener, for those who want it, serves gRPC alone with grpc-go: a
+// call takes a third of the processor time that net/http's HTTP/2 takes. Which
+// of the two a connection wants could only be told by its first request, and
+// proxies mix; so it is an address of its own, with the same methods, bounds and
+// errors. /watch has a watched pool as server-sent events.
+//
+// It owns the listeners, the limits that hold before anything is decoded, the
 // deadlines and the recovery of a handler that panics. It decides nothing about
 // pools and never knows whether it runs on the leader: what it needs of the
 // replica it says in [Replica], which fsm/replica implements and cmd/rota hands
