@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/rota-registry/rota/registry"
@@ -139,6 +140,6 @@ func served(a answer) Served {
 }
 
 // unreadable is the error of an answer that no rota server gives.
-func unreadable(m method, a answer, err error) error {
-	return registry.Errorf(registry.Internal, "%v: replica %q answered what cannot be read: %v", m, a.GetServedBy(), err)
+func unreadable(a answer, err error) error {
+	return &givenUp{code: registry.Internal, why: fmt.Sprintf("replica %q answered what cannot be read: %v", a.GetServedBy(), err)}
 }

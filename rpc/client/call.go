@@ -90,7 +90,7 @@ const byHeader = "Rota-By"
 // call is one call under way.
 type call struct {
 	client          *Client
-	method          method
+	kind            kind
 	try             attempt
 	at              int // index of the server to ask
 	start, deadline time.Time
@@ -102,10 +102,11 @@ type call struct {
 	err   error    // what it brought
 }
 
-// run asks until decide says that it is enough.
+// run asks until decide says that it is enough. If that is before there is an
+// answer, the error is a givenUp.
 func (c *call) run(ctx context.Context) error {
 	if endOf(ctx) != nil {
-		return registry.Errorf(registry.Deadline, "%v: not asked, nothing was done: its deadline had passed, or it was cancelled", c.method)
+		return notAsked()
 	}
 	for {
 		last := c.ask(ctx)
@@ -130,7 +131,7 @@ func (c *call) run(ctx context.Context) error {
 
 func (c *call) situation(ctx context.Context, last outcome) situation {
 	return situation{
-		kind: c.method.kind, last: last, tally: c.tally, servers: len(c.client.servers),
+		kind: c.kind, last: last, tally: c.tally, servers: len(c.client.servers),
 		total: c.total, left: time.Until(c.deadline),
 		stopped: errors.Is(ctx.Err(), context.Canceled), jitter: rand.Float64(),
 	}
@@ -155,7 +156,7 @@ func pause(ctx context.Context, wait time.Duration) bool {
 // deadline: to leave earlier would only make its outcome unknown earlier.
 func (c *call) ask(ctx context.Context) outcome {
 	span := time.Until(c.deadline)
-	if c.method.kind != once {
+	if c.kind != once {
 		span = min(span, c.client.options.AttemptTimeout)
 	}
 	s := c.client.servers[c.at]

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -112,6 +113,11 @@ func (c *Client) deadline() time.Time { return time.Now().Add(c.options.Timeout)
 // do makes one call: it lets try ask one server after the other, as decide
 // says, until the deadline. The error is nil when try's last one was.
 func (c *Client) do(parent context.Context, deadline time.Time, m method, try attempt) error {
+	return told(parent, m, c.attempts(parent, deadline, m.kind, try))
+}
+
+// attempts is do for a call whose errors are not told yet.
+func (c *Client) attempts(parent context.Context, deadline time.Time, k kind, try attempt) error {
 	start := time.Now()
 	ctx, end, err := c.transport.Begin(parent)
 	if err != nil {
@@ -122,11 +128,22 @@ func (c *Client) do(parent context.Context, deadline time.Time, m method, try at
 	defer cancel()
 	deadline, _ = ctx.Deadline()
 	run := &call{
-		client: c, method: m, try: try, at: int(c.at.Load()),
+		client: c, kind: k, try: try, at: int(c.at.Load()),
 		start: start, deadline: deadline, total: deadline.Sub(start),
 	}
-	err = run.run(ctx)
-	if cause := endOf(parent); err != nil && cause != nil {
+	return run.run(ctx)
+}
+
+// told makes the error that a caller hears: it says which call it is of, and
+// that the caller's own context had ended, if it had.
+func told(ctx context.Context, m method, err error) error {
+	if err == nil {
+		return nil
+	}
+	if given, ok := errors.AsType[*givenUp](err); ok {
+		err = given.of(m)
+	}
+	if cause := endOf(ctx); cause != nil {
 		return &ended{error: err, cause: cause}
 	}
 	return err

@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -70,21 +71,43 @@ func foreign(err error, wired bool) (registry.Code, bool) {
 	}
 }
 
-// failure is the error of a call that is given up with code.
+// givenUp is why a call got no answer, before it is told to anyone: several
+// calls may have failed together, and each hears of itself.
+type givenUp struct {
+	code registry.Code
+	// part is the part of the call that failed, with a space behind it; empty
+	// if it is the call itself.
+	part string
+	why  string
+}
+
+func (g *givenUp) Error() string { return g.why }
+
+// of makes the error of one call.
+func (g *givenUp) of(m method) error { return registry.Errorf(g.code, "%s%v: %s", g.part, m, g.why) }
+
+// notAsked is of a call that was over before it began.
+func notAsked() error {
+	return &givenUp{code: registry.Deadline, why: "not asked, nothing was done: its deadline had passed, or it was cancelled"}
+}
+
+// failure is why a call is given up with code.
 func (c *call) failure(code registry.Code) error {
 	servers := "tried " + strings.Join(c.tried, ", ")
 	last := "last " + c.last + ": " + text(c.err)
 	spent := time.Since(c.start).Round(time.Millisecond)
+	g := &givenUp{code: code}
 	switch code {
 	case registry.OutcomeUnknown:
-		return registry.Errorf(code, "%v: it may or may not have been done (%s; %s): look before you ask again", c.method, servers, last)
+		g.why = fmt.Sprintf("it may or may not have been done (%s; %s): look before you ask again", servers, last)
 	case registry.Deadline:
-		return registry.Errorf(code, "%v: no answer in %v (%s; %s): see \"rota status\", or give it more time", c.method, spent, servers, last)
+		g.why = fmt.Sprintf("no answer in %v (%s; %s): see \"rota status\", or give it more time", spent, servers, last)
 	case registry.Overloaded:
-		return registry.Errorf(code, "%v: too many requests are under way (%s; %s): ask again later, or less often", c.method, servers, last)
+		g.why = fmt.Sprintf("too many requests are under way (%s; %s): ask again later, or less often", servers, last)
 	default:
-		return registry.Errorf(code, "%v: no replica could do it in %v (%s; %s): check the addresses, and that a majority of the replicas is up", c.method, spent, servers, last)
+		g.why = fmt.Sprintf("no replica could do it in %v (%s; %s): check the addresses, and that a majority of the replicas is up", spent, servers, last)
 	}
+	return g
 }
 
 // text is an attempt's error for people, without connect's prefix.

@@ -46,9 +46,10 @@ func (p *Pool) HRWs(ctx context.Context, keys []hrw.Key, opts ...ReadOption) (An
 		return Answers{}, err
 	}
 	if len(res.GetTopics()) != len(keys) {
-		return Answers{}, unreadable(m, res, fmt.Errorf("%d topics for %d keys", len(res.GetTopics()), len(keys)))
+		return Answers{}, told(ctx, m, unreadable(res, fmt.Errorf("%d topics for %d keys", len(res.GetTopics()), len(keys))))
 	}
-	return chosenMany(m, res)
+	out, err := chosenMany(res)
+	return out, told(ctx, m, err)
 }
 
 // Rank gives the k eligible nodes that hrw prefers for the key, best first: the
@@ -109,7 +110,8 @@ func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
 	if err != nil {
 		return Answers{}, err
 	}
-	return chosenMany(m, res)
+	out, err := chosenMany(res)
+	return out, told(ctx, m, err)
 }
 
 // Info gives the pool with its members, on request with its cursors.
@@ -124,7 +126,7 @@ func (p *Pool) Info(ctx context.Context, withCursors bool, opts ...ReadOption) (
 	}
 	info, err := wire.FromPool(res.GetPool())
 	if err != nil {
-		return PoolState{}, unreadable(m, res, err)
+		return PoolState{}, told(ctx, m, unreadable(res, err))
 	}
 	return PoolState{PoolInfo: info, Cursors: wire.FromCursors(res.GetPool().GetCursors()), Served: served(res)}, nil
 }
@@ -158,10 +160,10 @@ func chosen(res oneChosen) Answer {
 	}
 }
 
-func chosenMany(m method, res manyChosen) (Answers, error) {
+func chosenMany(res manyChosen) (Answers, error) {
 	topics, nodes := res.GetTopics(), res.GetNodes()
 	if len(topics) != len(nodes) {
-		return Answers{}, unreadable(m, res, fmt.Errorf("%d topics and %d nodes", len(topics), len(nodes)))
+		return Answers{}, unreadable(res, fmt.Errorf("%d topics and %d nodes", len(topics), len(nodes)))
 	}
 	out := Answers{
 		Each: make([]registry.Answer, len(topics)), EmptyReason: wire.FromEmptyReason(res.GetEmptyReason()),

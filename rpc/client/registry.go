@@ -41,7 +41,7 @@ func (c *Client) RegisterPool(ctx context.Context, spec registry.Spec, opts Regi
 	}
 	info, err := wire.FromPool(res.GetPool())
 	if err != nil {
-		return PoolChange{}, unreadable(m, res, err)
+		return PoolChange{}, told(ctx, m, unreadable(res, err))
 	}
 	return PoolChange{PoolInfo: info, Changed: res.GetChanged(), Served: served(res)}, nil
 }
@@ -79,7 +79,7 @@ func (c *Client) Pools(ctx context.Context, opts ...ReadOption) (PoolList, error
 		faults = append(faults, fault)
 	}
 	if err := errors.Join(faults...); err != nil {
-		return PoolList{}, unreadable(m, res, err)
+		return PoolList{}, told(ctx, m, unreadable(res, err))
 	}
 	return list, nil
 }
@@ -138,7 +138,7 @@ func (c *Client) Settings(ctx context.Context, opts ...ReadOption) (SettingsStat
 	}
 	settings, err := wire.FromSettings(res.GetSettings())
 	if err != nil {
-		return SettingsState{}, unreadable(m, res, err)
+		return SettingsState{}, told(ctx, m, unreadable(res, err))
 	}
 	return SettingsState{Settings: settings, Served: served(res)}, nil
 }
@@ -157,7 +157,7 @@ func (c *Client) SetSettings(ctx context.Context, change registry.SettingsChange
 	}
 	settings, err := wire.FromSettings(res.GetSettings())
 	if err != nil {
-		return SettingsState{}, unreadable(m, res, err)
+		return SettingsState{}, told(ctx, m, unreadable(res, err))
 	}
 	return SettingsState{Settings: settings, Changed: res.GetChanged(), Served: served(res)}, nil
 }
