@@ -53,19 +53,26 @@ func (r *replica) OpenSession(context.Context, *connect.Request[rotav1.OpenSessi
 	return respond(&rotav1.OpenSessionResponse{Session: "0123456789abcdef0123456789abcdef", Index: 7, Term: 2, ServedBy: r.name})
 }
 
-func (r *replica) RrTopic(_ context.Context, req *connect.Request[rotav1.RrTopicRequest]) (*connect.Response[rotav1.RrTopicResponse], error) {
+func (r *replica) RrBatch(_ context.Context, req *connect.Request[rotav1.RrBatchRequest]) (*connect.Response[rotav1.RrBatchResponse], error) {
 	if r.cluster != nil {
 		return r.cluster.rr(r, req.Msg)
 	}
-	return respond(&rotav1.RrTopicResponse{EmptyReason: "draining", Epoch: 5, Index: 7, Term: 2, ServedBy: r.name})
-}
-
-func (r *replica) RrTopics(context.Context, *connect.Request[rotav1.RrTopicsRequest]) (*connect.Response[rotav1.RrTopicsResponse], error) {
-	return respond(&rotav1.RrTopicsResponse{Topics: []string{"t/w-1/", "t/w-2/"}, Nodes: []string{"w-1", "w-2"}, Epoch: 5, Index: 7, Term: 2, ServedBy: r.name})
-}
-
-func (r *replica) RrLogTopic(context.Context, *connect.Request[rotav1.RrLogTopicRequest]) (*connect.Response[rotav1.RrLogTopicResponse], error) {
-	return respond(&rotav1.RrLogTopicResponse{Topic: "zeek/logs/Conn::LOG", EmptyReason: "no_members", Index: 7, Term: 2, ServedBy: r.name})
+	res := &rotav1.RrBatchResponse{Index: 7, Term: 2, ServedBy: r.name, Chosen: []*rotav1.Chosen{
+		{Topic: "t/w-1/", Node: "w-1"}, {Topic: "t/w-2/", Node: "w-2"}, {Topic: "zeek/logs/Conn::LOG"},
+	}}
+	for _, turn := range req.Msg.GetTurns() {
+		out := &rotav1.RrBatchResponse_Turn{Epoch: 5, Index: 7, Term: 2}
+		switch {
+		case turn.GetLogId() != "":
+			out.Count, out.Lap, out.EmptyReason = 1, []uint32{2}, "no_members"
+		case turn.GetPool() == "drained":
+			out.EmptyReason = "draining"
+		default:
+			out.Count, out.Lap = turn.GetCount(), []uint32{0, 1}[:min(turn.GetCount(), 2)]
+		}
+		res.Turns = append(res.Turns, out)
+	}
+	return respond(res)
 }
 
 func (r *replica) GetPool(_ context.Context, req *connect.Request[rotav1.GetPoolRequest]) (*connect.Response[rotav1.GetPoolResponse], error) {

@@ -41,21 +41,12 @@ type positioned interface{ GetIndex() uint64 }
 
 // invoke calls the method that pick takes from a server, and gives its answer.
 func invoke[Req, Res any](ctx context.Context, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req) (*Res, error) {
-	return invokeUntil(ctx, c.deadline(), c, m, pick, msg)
-}
-
-// invokeUntil is invoke as a part of a call that has its own deadline.
-func invokeUntil[Req, Res any](ctx context.Context, deadline time.Time, c *Client, m method, pick func(*server) unary[Req, Res], msg *Req) (*Res, error) {
 	var answer *Res
 	if err := encodable(m, msg); err != nil {
 		return nil, err
 	}
-	err := c.do(ctx, deadline, m, func(ctx context.Context, s *server) error {
-		req := connect.NewRequest(msg)
-		if c.options.By != "" {
-			req.Header().Set(byHeader, c.options.By)
-		}
-		res, err := pick(s)(ctx, req)
+	err := c.do(ctx, c.deadline(), m, func(ctx context.Context, s *server) error {
+		res, err := pick(s)(ctx, request(c, msg))
 		if err != nil {
 			return err
 		}
@@ -82,6 +73,15 @@ func encodable(m method, msg any) error {
 		return registry.Errorf(registry.Invalid, "%v: the request cannot be encoded: %v", m, err)
 	}
 	return nil
+}
+
+// request says who asks.
+func request[Req any](c *Client, msg *Req) *connect.Request[Req] {
+	req := connect.NewRequest(msg)
+	if c.options.By != "" {
+		req.Header().Set(byHeader, c.options.By)
+	}
+	return req
 }
 
 // byHeader tells a server who asks.

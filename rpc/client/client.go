@@ -28,7 +28,7 @@ type Client struct {
 	// seen is the largest Index of any answer.
 	seen atomic.Uint64
 
-	sessions sessions
+	turns *gatherer[allTurns, turnAsk]
 }
 
 // server is one replica as a Client reaches it.
@@ -56,6 +56,7 @@ func Dial(servers []string, opts Options) (*Client, error) {
 	for _, address := range servers {
 		c.servers = append(c.servers, newServer(address, c.transport))
 	}
+	c.turns = newGatherer[allTurns, turnAsk](opts.Timeout, &rounds{client: c})
 	return c, nil
 }
 
@@ -75,7 +76,9 @@ func newServer(address string, network *transport.Transport) *server {
 // cancelled, waits for them, and closes all connections. It always returns
 // nil, and may be called twice.
 func (c *Client) Close() error {
+	c.turns.close()
 	c.transport.Close()
+	c.turns.wait()
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 // Cursors lists the pool's cursors, Zeek's rr_key_seq.
 func (p *Pool) Cursors(ctx context.Context, opts ...ReadOption) (CursorList, error) {
 	fresh, index := p.client.reading(opts)
-	res, err := invoke(ctx, p.client, p.method(read, "cursors of"),
+	res, err := invoke(ctx, p.client, p.method(read, "cursors of pool"),
 		func(s *server) unary[rotav1.ListCursorsRequest, rotav1.ListCursorsResponse] {
 			return s.registry.ListCursors
 		},
@@ -29,7 +29,7 @@ func (p *Pool) SetCursor(ctx context.Context, key string, next int) (Served, err
 	if err != nil {
 		return Served{}, err
 	}
-	res, err := invoke(ctx, p.client, p.method(once, "set cursor of"),
+	res, err := invoke(ctx, p.client, p.method(once, "set cursor of pool"),
 		func(s *server) unary[rotav1.SetCursorRequest, rotav1.SetCursorResponse] { return s.registry.SetCursor },
 		&rotav1.SetCursorRequest{Pool: string(p.name), Key: key, Next: index})
 	if err != nil {
@@ -41,7 +41,7 @@ func (p *Pool) SetCursor(ctx context.Context, key string, next int) (Served, err
 // DeleteCursor forgets a cursor: the key's rotation starts over. It is not
 // repeated when its outcome is unknown, for the reason that SetCursor is not.
 func (p *Pool) DeleteCursor(ctx context.Context, key string) (Served, error) {
-	res, err := invoke(ctx, p.client, p.method(once, "delete cursor of"),
+	res, err := invoke(ctx, p.client, p.method(once, "delete cursor of pool"),
 		func(s *server) unary[rotav1.DeleteCursorRequest, rotav1.DeleteCursorResponse] {
 			return s.registry.DeleteCursor
 		},

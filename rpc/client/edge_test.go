@@ -16,6 +16,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/rota-registry/rota/rpc/client"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
 	"github.com/rota-registry/rota/rpc/transport/transporttest"
 )
@@ -195,6 +196,25 @@ func (r *replica) got() []string {
 		methods = append(methods, c.method)
 	}
 	return methods
+}
+
+// answers counts the turns and keys that were asked for.
+func (r *replica) answers() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.calls {
+		switch message := c.message.(type) {
+		case *rotav1.RrBatchRequest:
+			for _, turn := range message.GetTurns() {
+				n += max(1, int(turn.GetCount()))
+			}
+		case *rotav1.HrwTopicRequest:
+			n++
+		case *rotav1.HrwTopicsRequest:
+			n += len(message.GetKeys())
+		}
+	}
+	return n
 }
 
 // last gives the latest call.

@@ -140,7 +140,7 @@ func TestWithoutASessionARoundRobinThatMayHaveRunIsNeverSentAgain(t *testing.T) 
 				_, err := c.Pool("p").RR(t.Context(), "")
 				wantCode(t, err, registry.OutcomeUnknown, `rr of pool "p"`, "a:1", "look before you ask again")
 				within(t, start, 0, 0)
-				wantCalls(t, a, "RrTopic")
+				wantCalls(t, a, "RrBatch")
 				wantCalls(t, b)
 
 				// The next call is asked of the other one.
@@ -192,7 +192,7 @@ func TestARoundRobinThatCertainlyDidNotRunIsSentToAnother(t *testing.T) {
 					t.Fatalf("got %+v, %v, want an answer of b", got, err)
 				}
 				within(t, start, 0, time.Second) // at most the time to connect, or one wait
-				wantCalls(t, b, "RrTopic")
+				wantCalls(t, b, "RrBatch")
 			})
 		})
 	}
@@ -210,7 +210,7 @@ func TestWithoutASessionARoundRobinAtAHungServerIsUnknownAtTheDeadline(t *testin
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown, "no answer")
 		within(t, start, 5*time.Second, 5*time.Second)
-		wantCalls(t, a, "RrTopic")
+		wantCalls(t, a, "RrBatch")
 		wantCalls(t, b)
 	})
 }
@@ -298,7 +298,7 @@ func TestTheReplicasOwnWordAtItsDeadlineArrives(t *testing.T) {
 		c := e.client(client.Options{WithoutSessions: true}, "a:1")
 		_, err := c.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.Unavailable, "no leader was elected in time")
-		wantCalls(t, a, "RrTopic")
+		wantCalls(t, a, "RrBatch")
 		if left := a.last().left; left != 4900*time.Millisecond {
 			t.Errorf("rr had %v, want the call's 5 s less 100 ms", left)
 		}
@@ -405,8 +405,8 @@ func TestManyCallersMoveOnTogether(t *testing.T) {
 			})
 		}
 		callers.Wait()
-		if len(b.got()) != 50 || len(d.got()) != 0 {
-			t.Errorf("b was asked %d times and d %d times, want 50 and 0", len(b.got()), len(d.got()))
+		if b.answers() != 50 || len(d.got()) != 0 {
+			t.Errorf("b gave %d answers and d was asked %d times, want 50 and 0", b.answers(), len(d.got()))
 		}
 	})
 }

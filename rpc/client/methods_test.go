@@ -89,20 +89,39 @@ func hrwMethods() []method {
 	}
 }
 
+func batch(turns ...*rotav1.RrBatchRequest_Turn) *rotav1.RrBatchRequest {
+	return &rotav1.RrBatchRequest{Turns: turns}
+}
+
 func rrMethods() []method {
 	cursors := []registry.Cursor{{Key: "k", Next: 1, Node: "w-1"}}
 	return []method{
 		{
-			"RrTopic", false,
+			"RrBatch", false,
 			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("p").RR(ctx, "k") },
-			&rotav1.RrTopicRequest{Pool: "p", Key: "k"},
+			batch(&rotav1.RrBatchRequest_Turn{Pool: "p", Key: "k", Count: 1}),
+			client.Answer{Topic: "t/w-1/", Node: "w-1", Epoch: 5, Served: at},
+		},
+		{
+			"RrBatch", false,
+			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("drained").RR(ctx, "") },
+			batch(&rotav1.RrBatchRequest_Turn{Pool: "drained", Count: 1}),
 			client.Answer{EmptyReason: registry.AllDraining, Epoch: 5, Served: at},
 		},
 		{
-			"RrTopics", false,
-			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("p").RRN(ctx, "k", 2) },
-			&rotav1.RrTopicsRequest{Pool: "p", Key: "k", Count: 2},
-			client.Answers{Each: []registry.Answer{{Node: "w-1", Topic: "t/w-1/"}, {Node: "w-2", Topic: "t/w-2/"}}, Epoch: 5, Served: at},
+			"RrBatch", false,
+			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("p").RRN(ctx, "k", 3) },
+			batch(&rotav1.RrBatchRequest_Turn{Pool: "p", Key: "k", Count: 3}),
+			client.Answers{
+				Each:  []registry.Answer{{Node: "w-1", Topic: "t/w-1/"}, {Node: "w-2", Topic: "t/w-2/"}, {Node: "w-1", Topic: "t/w-1/"}},
+				Epoch: 5, Served: at,
+			},
+		},
+		{
+			"RrBatch", false,
+			func(ctx context.Context, c *client.Client) (any, error) { return c.Pool("drained").RRN(ctx, "", 2) },
+			batch(&rotav1.RrBatchRequest_Turn{Pool: "drained", Count: 2}),
+			client.Answers{Each: []registry.Answer{}, EmptyReason: registry.AllDraining, Epoch: 5, Served: at},
 		},
 		{
 			"GetPool", true,
@@ -176,10 +195,10 @@ func clusterMethods() []method {
 			&rotav1.RebalancePoolsRequest{DryRun: true}, moved,
 		},
 		{
-			"RrLogTopic", false,
+			"RrBatch", false,
 			func(ctx context.Context, c *client.Client) (any, error) { return c.LogTopic(ctx, "Conn::LOG", "conn") },
-			&rotav1.RrLogTopicRequest{LogId: "Conn::LOG", Path: "conn"},
-			client.Answer{Topic: "zeek/logs/Conn::LOG", EmptyReason: registry.NoMembers, Served: at},
+			batch(&rotav1.RrBatchRequest_Turn{LogId: "Conn::LOG"}),
+			client.Answer{Topic: "zeek/logs/Conn::LOG", EmptyReason: registry.NoMembers, Epoch: 5, Served: at},
 		},
 		{
 			"GetSettings", true,

@@ -21,6 +21,9 @@ func classify(err error, address string, over bool) (outcome, error) {
 	if err == nil {
 		return answered, nil
 	}
+	if refusal, ok := err.(*registry.Error); ok { //nolint:errorlint // what an attempt has read in an answer, as it is
+		return classifyCoded(refusal, address)
+	}
 	coded, wired := wire.FromError(err)
 	switch {
 	case wired && wire.HasDetail(err):

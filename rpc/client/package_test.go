@@ -77,9 +77,9 @@ func TestOverTCP(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	turns := slices.DeleteFunc(r.got(), func(method string) bool { return method != "RrTopic" })
-	if all := len(r.got()); len(turns) != 400 || all != 401 {
-		t.Errorf("the replica was asked %d times, %d of them for a turn; want 400 turns in one session", all, len(turns))
+	opened := slices.DeleteFunc(r.got(), func(method string) bool { return method != "OpenSession" })
+	if r.answers() != 400 || len(opened) != 1 {
+		t.Errorf("the replica was asked for %d turns in %d sessions; want 400 in one", r.answers(), len(opened))
 	}
 	c.Close()
 	server.Close()

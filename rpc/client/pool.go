@@ -26,7 +26,7 @@ func (p *Pool) Name() registry.PoolName { return p.name }
 // HRW answers which node the key belongs to: Zeek's hrw_topic.
 func (p *Pool) HRW(ctx context.Context, key hrw.Key, opts ...ReadOption) (Answer, error) {
 	fresh, index := p.client.reading(opts)
-	res, err := invoke(ctx, p.client, p.method(read, "hrw of"),
+	res, err := invoke(ctx, p.client, p.method(read, "hrw of pool"),
 		func(s *server) unary[rotav1.HrwTopicRequest, rotav1.HrwTopicResponse] { return s.registry.HrwTopic },
 		&rotav1.HrwTopicRequest{Pool: string(p.name), Key: toKey(key), Consistency: fresh, AtLeastIndex: index})
 	if err != nil {
@@ -38,7 +38,7 @@ func (p *Pool) HRW(ctx context.Context, key hrw.Key, opts ...ReadOption) (Answer
 // HRWs answers up to 4,096 keys at one index.
 func (p *Pool) HRWs(ctx context.Context, keys []hrw.Key, opts ...ReadOption) (Answers, error) {
 	fresh, index := p.client.reading(opts)
-	m := p.method(read, "hrw of")
+	m := p.method(read, "hrw of pool")
 	res, err := invoke(ctx, p.client, m,
 		func(s *server) unary[rotav1.HrwTopicsRequest, rotav1.HrwTopicsResponse] { return s.registry.HrwTopics },
 		&rotav1.HrwTopicsRequest{Pool: string(p.name), Keys: toKeys(keys), Consistency: fresh, AtLeastIndex: index})
@@ -71,7 +71,7 @@ func (p *Pool) Explain(ctx context.Context, key hrw.Key, opts ...ReadOption) (Ra
 func (p *Pool) rank(ctx context.Context, req *rotav1.RankNodesRequest, opts []ReadOption) (Ranking, error) {
 	req.Pool = string(p.name)
 	req.Consistency, req.AtLeastIndex = p.client.reading(opts)
-	res, err := invoke(ctx, p.client, p.method(read, "ranking of"),
+	res, err := invoke(ctx, p.client, p.method(read, "ranking of pool"),
 		func(s *server) unary[rotav1.RankNodesRequest, rotav1.RankNodesResponse] { return s.registry.RankNodes }, req)
 	if err != nil {
 		return Ranking{}, err
@@ -86,38 +86,29 @@ func (p *Pool) rank(ctx context.Context, req *rotav1.RankNodesRequest, opts []Re
 // cursor: Zeek's rr_topic. Each key has its own cursor; the empty one is usual.
 // However often it has to be sent, the cursor moves once.
 func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
-	req := &rotav1.RrTopicRequest{Pool: string(p.name), Key: key}
-	res, err := count(ctx, p.client, p.method(counted, "rr of"),
-		func(s *server) unary[rotav1.RrTopicRequest, rotav1.RrTopicResponse] { return s.registry.RrTopic },
-		req, &req.Request, registry.Turn{Pool: p.name, Key: key, Count: 1})
+	turn, from, err := p.client.take(ctx, p.method(counted, "rr of pool"), registry.Turn{Pool: p.name, Key: key, Count: 1})
 	if err != nil {
 		return Answer{}, err
 	}
-	return chosen(res), nil
+	return turn.one(from), nil
 }
 
 // RRN takes the next n turns in one step, 1 to 16,384. Like RR it counts once.
 func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
-	turns, err := number("rr: n", n)
+	if _, err := number("rr: n", n); err != nil {
+		return Answers{}, err
+	}
+	turn, from, err := p.client.take(ctx, p.method(counted, "rr of pool"), registry.Turn{Pool: p.name, Key: key, Count: n})
 	if err != nil {
 		return Answers{}, err
 	}
-	m := p.method(counted, "rr of")
-	req := &rotav1.RrTopicsRequest{Pool: string(p.name), Key: key, Count: turns}
-	res, err := count(ctx, p.client, m,
-		func(s *server) unary[rotav1.RrTopicsRequest, rotav1.RrTopicsResponse] { return s.registry.RrTopics },
-		req, &req.Request, registry.Turn{Pool: p.name, Key: key, Count: int(turns)})
-	if err != nil {
-		return Answers{}, err
-	}
-	out, err := chosenMany(res)
-	return out, told(ctx, m, err)
+	return turn.many(from, n), nil
 }
 
 // Info gives the pool with its members, on request with its cursors.
 func (p *Pool) Info(ctx context.Context, withCursors bool, opts ...ReadOption) (PoolState, error) {
 	fresh, index := p.client.reading(opts)
-	m := p.method(read, "show")
+	m := p.method(read, "show pool")
 	res, err := invoke(ctx, p.client, m,
 		func(s *server) unary[rotav1.GetPoolRequest, rotav1.GetPoolResponse] { return s.registry.GetPool },
 		&rotav1.GetPoolRequest{Name: string(p.name), WithCursors: withCursors, Consistency: fresh, AtLeastIndex: index})
@@ -132,7 +123,7 @@ func (p *Pool) Info(ctx context.Context, withCursors bool, opts ...ReadOption) (
 }
 
 func (p *Pool) method(k kind, verb string) method {
-	return method{kind: k, verb: verb + " pool", name: string(p.name)}
+	return method{kind: k, verb: verb, name: string(p.name)}
 }
 
 // oneChosen and manyChosen are the responses of hrw, rr and rr_log_topic.

@@ -112,16 +112,11 @@ func (c *Client) LogTopic(ctx context.Context, id, path string) (Answer, error) 
 	if err != nil {
 		return Answer{}, err
 	}
-	req := &rotav1.RrLogTopicRequest{LogId: id, Path: path}
-	res, err := count(ctx, c, method{kind: counted, verb: "rr of log", name: id},
-		func(s *server) unary[rotav1.RrLogTopicRequest, rotav1.RrLogTopicResponse] {
-			return s.registry.RrLogTopic
-		},
-		req, &req.Request, turn)
+	answer, from, err := c.take(ctx, method{kind: counted, verb: "rr of log", name: id}, turn)
 	if err != nil {
 		return Answer{}, err
 	}
-	return chosen(res), nil
+	return answer.one(from), nil
 }
 
 // Settings gives the cluster's settings.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/client"
@@ -91,28 +92,40 @@ func (c *cluster) open(r *replica) (*connect.Response[rotav1.OpenSessionResponse
 	return respond(&rotav1.OpenSessionResponse{Session: id, Index: uint64(at.Index), ServedBy: r.name})
 }
 
-func (c *cluster) rr(r *replica, msg *rotav1.RrTopicRequest) (*connect.Response[rotav1.RrTopicResponse], error) {
-	id := msg.GetRequest()
-	result, at := c.do(registry.RoundRobin{Turns: []registry.Turn{{
-		Pool: registry.PoolName(msg.GetPool()), Key: msg.GetKey(), Count: 1, Request: registry.RequestID{
-			Session: registry.SessionID(id.GetSession()), Serial: id.GetSerial(), FirstUnacked: id.GetFirstUnacked(),
-		},
-	}}})
+func (c *cluster) rr(r *replica, msg *rotav1.RrBatchRequest) (*connect.Response[rotav1.RrBatchResponse], error) {
+	turns, err := wire.FromTurns(msg)
+	if err != nil {
+		return nil, err
+	}
+	result, at := c.do(registry.RoundRobin{Turns: turns})
 	if r.lose != nil {
-		if err := r.lose("RrTopic"); err != nil {
+		if err := r.lose("RrBatch"); err != nil {
 			return nil, err
 		}
 	}
-	turn := result.Turns[0]
-	if turn.Err != nil {
-		return nil, wire.ToError(turn.Err)
+	res := &rotav1.RrBatchResponse{Index: uint64(at.Index), Term: uint64(at.Term), ServedBy: r.name}
+	for i := range result.Turns {
+		res.Turns = append(res.Turns, told(res, &result.Turns[i], at))
 	}
+	return respond(res)
+}
+
+// told puts a turn's answers into a response.
+func told(res *rotav1.RrBatchResponse, turn *registry.TurnResult, at registry.Position) *rotav1.RrBatchResponse_Turn {
 	if turn.Taken.Index != 0 {
 		at = turn.Taken
 	}
-	return respond(&rotav1.RrTopicResponse{
-		Topic: turn.Answers[0].Topic, Node: string(turn.Answers[0].Node), Epoch: uint64(turn.Epoch), Index: uint64(at.Index), ServedBy: r.name,
-	})
+	out := &rotav1.RrBatchResponse_Turn{
+		Count: uint32(turn.Count()), EmptyReason: turn.Reason.String(), Epoch: uint64(turn.Epoch), Index: uint64(at.Index), Term: uint64(at.Term),
+	}
+	if turn.Err != nil {
+		out.Code, out.Error = turn.Err.Code.String(), turn.Err.Text
+	}
+	for _, a := range turn.Answers {
+		out.Lap = append(out.Lap, uint32(len(res.GetChosen())))
+		res.Chosen = append(res.Chosen, &rotav1.Chosen{Topic: a.Topic, Node: string(a.Node)})
+	}
+	return out
 }
 
 // loses loses the answers to a method, n times.
@@ -153,7 +166,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 				a, b := e.serve("a:1", &replica{cluster: c}), e.serve("b:1", &replica{cluster: c})
 				hung := make(chan struct{})
 				defer close(hung)
-				a.lose = loses("RrTopic", 1, ways(e, hung)[name])
+				a.lose = loses("RrBatch", 1, ways(e, hung)[name])
 				cl := e.client(client.Options{}, "a:1", "b:1")
 				got, err := cl.Pool("p").RR(t.Context(), "")
 				if err != nil || got.Node != "w-0000" || got.ServedBy != "b" {
@@ -162,13 +175,13 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 				if c.turns(t) != 1 || got.Index != clusterNodes+3 {
 					t.Errorf("%d turns were taken, the answer is from %d; want one, from %d", c.turns(t), got.Index, clusterNodes+3)
 				}
-				wantCalls(t, a, "OpenSession", "RrTopic")
-				wantCalls(t, b, "RrTopic")
+				wantCalls(t, a, "OpenSession", "RrBatch")
+				wantCalls(t, b, "RrBatch")
 				if got, err = cl.Pool("p").RR(t.Context(), ""); err != nil || got.Node != "w-0001" {
 					t.Errorf("the next one: %+v, %v", got, err)
 				}
-				if id := b.last().message.(*rotav1.RrTopicRequest).GetRequest(); id.GetSerial() != 2 || id.GetFirstUnacked() != 2 {
-					t.Errorf("the next one is %v, want serial 2 and all below acknowledged", id)
+				if sent := b.last().message.(*rotav1.RrBatchRequest); sent.GetTurns()[0].GetSerial() != 2 || sent.GetFirstUnacked() != 2 {
+					t.Errorf("the next one is %v, want serial 2 and all below acknowledged", sent)
 				}
 			})
 		})
@@ -196,9 +209,8 @@ func TestEveryRoundRobinIsRepeatedUnderItsRequest(t *testing.T) {
 			}
 			wantCalls(t, a, "OpenSession", m.name)
 			wantCalls(t, b, m.name)
-			type counted interface{ GetRequest() *rotav1.RequestId }
-			first, second := a.last().message.(counted).GetRequest(), b.last().message.(counted).GetRequest()
-			if first.GetSerial() != 1 || first.GetSession() == "" || first.String() != second.String() {
+			first, second := a.last().message.(*rotav1.RrBatchRequest), b.last().message.(*rotav1.RrBatchRequest)
+			if first.GetTurns()[0].GetSerial() != 1 || first.GetSession() == "" || !proto.Equal(first, second) {
 				t.Errorf("%s: %v, then %v", m.name, first, second)
 			}
 		})
@@ -276,7 +288,7 @@ func TestAForgottenSessionIsRenewed(t *testing.T) {
 			}
 			c.forget()
 		}
-		wantCalls(t, a, "OpenSession", "RrTopic", "RrTopic", "OpenSession", "RrTopic", "RrTopic", "OpenSession", "RrTopic")
+		wantCalls(t, a, "OpenSession", "RrBatch", "RrBatch", "OpenSession", "RrBatch", "RrBatch", "OpenSession", "RrBatch")
 	})
 }
 
@@ -285,14 +297,14 @@ func TestAForgottenSessionMakesWhatWasDoneUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, c := newEdge(t), newCluster(t)
 		a, b := e.serve("a:1", &replica{cluster: c}), e.serve("b:1", &replica{cluster: c})
-		a.lose = loses("RrTopic", 1, func() error { c.forget(); e.cut(); return nil })
+		a.lose = loses("RrBatch", 1, func() error { c.forget(); e.cut(); return nil })
 		cl := e.client(client.Options{}, "a:1", "b:1")
 		_, err := cl.Pool("p").RR(t.Context(), "")
 		wantCode(t, err, registry.OutcomeUnknown, `rr of pool "p"`, "session", "look before you ask again")
 		if c.turns(t) != 1 {
 			t.Errorf("%d turns were taken", c.turns(t))
 		}
-		wantCalls(t, b, "RrTopic")
+		wantCalls(t, b, "RrBatch")
 		if got, err := cl.Pool("p").RR(t.Context(), ""); err != nil || got.Node != "w-0001" {
 			t.Errorf("the next one: %+v, %v", got, err)
 		}
@@ -322,7 +334,7 @@ func TestASessionThatCannotBeOpened(t *testing.T) {
 		if got, err := cl.Pool("p").RR(t.Context(), ""); err != nil || got.Node != "w-0000" {
 			t.Fatalf("%+v, %v", got, err)
 		}
-		wantCalls(t, a, "OpenSession", "OpenSession", "RrTopic")
+		wantCalls(t, a, "OpenSession", "OpenSession", "RrBatch")
 
 		e.serve("b:1", &replica{cluster: c, lose: loses("OpenSession", 1000, unknown)})
 		_, err := e.client(client.Options{}, "b:1").Pool("p").RR(t.Context(), "")
@@ -356,8 +368,9 @@ func TestOneSessionIsOpenedForAllWhoWait(t *testing.T) {
 			t.Errorf("%v is not the context's", err)
 		}
 		callers.Wait()
-		if n := len(a.got()); n != 51 || c.opened != 1 || c.turns(t) != 50 {
-			t.Errorf("%d calls, %d sessions, %d turns; want 51, 1, 50", n, c.opened, c.turns(t))
+		wantCalls(t, a, "OpenSession", "RrBatch")
+		if c.opened != 1 || c.turns(t) != 50 {
+			t.Errorf("%d sessions, %d turns; want 1, 50", c.opened, c.turns(t))
 		}
 	})
 }
@@ -400,9 +413,9 @@ func TestWithoutSessionsNoneIsOpened(t *testing.T) {
 		if _, err := e.client(client.Options{WithoutSessions: true}, "a:1").Pool("p").RR(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
-		wantCalls(t, a, "RrTopic")
-		if id := a.last().message.(*rotav1.RrTopicRequest).GetRequest(); id != nil {
-			t.Errorf("the request is %v", id)
+		wantCalls(t, a, "RrBatch")
+		if sent := a.last().message.(*rotav1.RrBatchRequest); sent.GetSession() != "" || sent.GetTurns()[0].GetSerial() != 0 {
+			t.Errorf("the request is %v", sent)
 		}
 	})
 }
