@@ -30,13 +30,27 @@ func aNode() *rotav1.Node {
 
 func someCursors() []*rotav1.Cursor { return []*rotav1.Cursor{{Key: "k", Next: 1, Node: "w-1"}} }
 
-func (r *replica) HrwTopic(context.Context, *connect.Request[rotav1.HrwTopicRequest]) (*connect.Response[rotav1.HrwTopicResponse], error) {
+func (r *replica) HrwTopic(_ context.Context, req *connect.Request[rotav1.HrwTopicRequest]) (*connect.Response[rotav1.HrwTopicResponse], error) {
+	if r.cluster != nil {
+		return r.cluster.owner(r, req.Msg)
+	}
 	return respond(&rotav1.HrwTopicResponse{Topic: "t/w-1/", Node: "w-1", Epoch: 5, Index: 7, Term: 2, ServedBy: r.name, AgeMs: ptr(uint64(30))})
 }
 
 func (r *replica) HrwTopics(_ context.Context, req *connect.Request[rotav1.HrwTopicsRequest]) (*connect.Response[rotav1.HrwTopicsResponse], error) {
-	none := make([]string, len(req.Msg.GetKeys()))
-	return respond(&rotav1.HrwTopicsResponse{Topics: none, Nodes: none, EmptyReason: "none_alive", Epoch: 5, Index: 7, Term: 2, ServedBy: r.name})
+	if r.cluster != nil {
+		return r.cluster.owners(r, req.Msg)
+	}
+	res := &rotav1.HrwTopicsResponse{Epoch: 5, Index: 7, Term: 2, ServedBy: r.name}
+	if req.Msg.GetPool() == "none" {
+		res.EmptyReason = "none_alive"
+		return respond(res)
+	}
+	res.Chosen = []*rotav1.Chosen{{Topic: "t/w-1/", Node: "w-1"}, {Topic: "t/w-2/", Node: "w-2"}}
+	for i := range req.Msg.GetKeys() {
+		res.Picks = append(res.Picks, uint32(i%2))
+	}
+	return respond(res)
 }
 
 func (r *replica) RankNodes(context.Context, *connect.Request[rotav1.RankNodesRequest]) (*connect.Response[rotav1.RankNodesResponse], error) {

@@ -29,6 +29,7 @@ type Client struct {
 	seen atomic.Uint64
 
 	turns *gatherer[allTurns, turnAsk]
+	keys  *gatherer[question, keyAsk]
 }
 
 // server is one replica as a Client reaches it.
@@ -57,6 +58,7 @@ func Dial(servers []string, opts Options) (*Client, error) {
 		c.servers = append(c.servers, newServer(address, c.transport))
 	}
 	c.turns = newGatherer[allTurns, turnAsk](opts.Timeout, &rounds{client: c})
+	c.keys = newGatherer[question, keyAsk](opts.Timeout, reads{c})
 	return c, nil
 }
 
@@ -77,8 +79,10 @@ func newServer(address string, network *transport.Transport) *server {
 // nil, and may be called twice.
 func (c *Client) Close() error {
 	c.turns.close()
+	c.keys.close()
 	c.transport.Close()
 	c.turns.wait()
+	c.keys.wait()
 	return nil
 }
 

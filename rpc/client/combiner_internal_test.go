@@ -10,6 +10,8 @@ import (
 
 	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 )
 
 func asking(turn registry.Turn) *turnAsk { return &turnAsk{turn: [1]registry.Turn{turn}} }
@@ -68,6 +70,21 @@ func TestTheLongestBatchFits(t *testing.T) {
 	}
 	if entry, err := fsm.EncodeEntry(fsm.Entry{Command: cmd}); err != nil || len(entry) > registry.EntryMax {
 		t.Errorf("the log entry has %d bytes, at most %d are allowed: %v", len(entry), registry.EntryMax, err)
+	}
+}
+
+func TestTheLongestBatchOfKeysFits(t *testing.T) {
+	for _, size := range []int{0, 100, 250, registry.KeyMax} {
+		load := &keyCargo{question: question{pool: registry.PoolName(strings.Repeat("p", registry.NameMax)), consistency: registry.AtLeast, atLeast: 1 << 62}}
+		for load.add(&keyAsk{key: hrw.String(strings.Repeat("k", size))}) {
+		}
+		n := proto.Size(&rotav1.HrwTopicsRequest{
+			Pool: string(load.pool), Keys: toKeys(load.keys), Consistency: load.consistency.String(), AtLeastIndex: uint64(load.atLeast), Indexed: true,
+		})
+		full := len(load.keys) == registry.BatchKeysMax || n+size+2*(keyOverhead+questionBytes)+len(load.keys)*keyOverhead > registry.BatchBodyMax
+		if n > registry.BatchBodyMax || len(load.keys) > registry.BatchKeysMax || !full {
+			t.Errorf("keys of %d bytes: %d of them in %d bytes", size, len(load.keys), n)
+		}
 	}
 }
 

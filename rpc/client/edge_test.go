@@ -146,6 +146,8 @@ type replica struct {
 	// each answer: an error is sent in its place.
 	cluster *cluster
 	lose    func(method string) error
+	// refuses turns away what its cluster refuses now, as a replica does.
+	refuses bool
 
 	mu    sync.Mutex
 	calls []recorded
@@ -215,6 +217,18 @@ func (r *replica) answers() (n int) {
 		}
 	}
 	return n
+}
+
+// batches gives the round robins that were asked for.
+func (r *replica) batches() (all []*rotav1.RrBatchRequest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.calls {
+		if message, ok := c.message.(*rotav1.RrBatchRequest); ok {
+			all = append(all, message)
+		}
+	}
+	return all
 }
 
 // last gives the latest call.

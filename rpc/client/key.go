@@ -22,10 +22,21 @@ func toKey(k hrw.Key) *rotav1.Key {
 	}
 }
 
+// toKeys is toKey for many, in few allocations.
 func toKeys(keys []hrw.Key) []*rotav1.Key {
-	out := make([]*rotav1.Key, len(keys))
+	out, all := make([]*rotav1.Key, len(keys)), make([]rotav1.Key, len(keys))
+	var digests []rotav1.Key_Digest
 	for i, k := range keys {
-		out[i] = toKey(k)
+		out[i] = &all[i]
+		if _, text := k.StringValue(); text {
+			all[i].Kind = toKey(k).GetKind()
+			continue
+		}
+		if digests == nil {
+			digests = make([]rotav1.Key_Digest, len(keys)-i)
+		}
+		digests[0].Digest = k.Digest(hrw.Zeek71)
+		all[i].Kind, digests = &digests[0], digests[1:]
 	}
 	return out
 }

@@ -71,9 +71,17 @@ func hrwMethods() []method {
 			func(ctx context.Context, c *client.Client) (any, error) {
 				return c.Pool("p").HRWs(ctx, []hrw.Key{hrw.String("s"), hrw.Bytes([]byte{0xff})})
 			},
-			&rotav1.HrwTopicsRequest{Pool: "p", Consistency: linearizable, Keys: []*rotav1.Key{
+			&rotav1.HrwTopicsRequest{Pool: "p", Consistency: linearizable, Indexed: true, Keys: []*rotav1.Key{
 				{Kind: &rotav1.Key_String_{String_: "s"}}, {Kind: &rotav1.Key_Bytes{Bytes: []byte{0xff}}},
 			}},
+			client.Answers{Each: []registry.Answer{{Node: "w-1", Topic: "t/w-1/"}, {Node: "w-2", Topic: "t/w-2/"}}, Epoch: 5, Served: at},
+		},
+		{
+			"HrwTopics", true,
+			func(ctx context.Context, c *client.Client) (any, error) {
+				return c.Pool("none").HRWs(ctx, []hrw.Key{hrw.Count(42), hrw.Count(42)})
+			},
+			&rotav1.HrwTopicsRequest{Pool: "none", Consistency: linearizable, Keys: []*rotav1.Key{digest, digest}, Indexed: true},
 			client.Answers{Each: make([]registry.Answer, 2), EmptyReason: registry.NoneAlive, Epoch: 5, Served: at},
 		},
 		{

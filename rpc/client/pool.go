@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
@@ -25,31 +24,43 @@ func (p *Pool) Name() registry.PoolName { return p.name }
 
 // HRW answers which node the key belongs to: Zeek's hrw_topic.
 func (p *Pool) HRW(ctx context.Context, key hrw.Key, opts ...ReadOption) (Answer, error) {
-	fresh, index := p.client.reading(opts)
-	res, err := invoke(ctx, p.client, p.method(read, "hrw of pool"),
-		func(s *server) unary[rotav1.HrwTopicRequest, rotav1.HrwTopicResponse] { return s.registry.HrwTopic },
-		&rotav1.HrwTopicRequest{Pool: string(p.name), Key: toKey(key), Consistency: fresh, AtLeastIndex: index})
-	if err != nil {
-		return Answer{}, err
+	m, q := p.method(read, "hrw of pool"), p.question(opts)
+	if err := q.check("key", key); err != nil {
+		return Answer{}, told(ctx, m, err)
 	}
-	return chosen(res), nil
+	caller := p.client.keys.caller()
+	caller.ask.key = key
+	err := p.client.keys.join(ctx, q, caller)
+	answers, at := caller.ask.answer, caller.ask.at
+	p.client.keys.free(caller)
+	if err != nil {
+		return Answer{}, told(ctx, m, err)
+	}
+	chosen := answers.at(at)
+	return Answer{Topic: chosen.Topic, Node: chosen.Node, EmptyReason: answers.reason, Epoch: answers.epoch, Served: answers.served}, nil
 }
 
-// HRWs answers up to 4,096 keys at one index.
+// HRWs answers up to 4,096 keys at one index, in one request.
 func (p *Pool) HRWs(ctx context.Context, keys []hrw.Key, opts ...ReadOption) (Answers, error) {
-	fresh, index := p.client.reading(opts)
-	m := p.method(read, "hrw of pool")
-	res, err := invoke(ctx, p.client, m,
-		func(s *server) unary[rotav1.HrwTopicsRequest, rotav1.HrwTopicsResponse] { return s.registry.HrwTopics },
-		&rotav1.HrwTopicsRequest{Pool: string(p.name), Keys: toKeys(keys), Consistency: fresh, AtLeastIndex: index})
+	m, q := p.method(read, "hrw of pool"), p.question(opts)
+	err := q.check("keys", keys...)
 	if err != nil {
-		return Answers{}, err
+		return Answers{}, told(ctx, m, err)
 	}
-	if len(res.GetTopics()) != len(keys) {
-		return Answers{}, told(ctx, m, unreadable(res, fmt.Errorf("%d topics for %d keys", len(res.GetTopics()), len(keys))))
+	answers, err := reads{p.client}.many(ctx, p.client.deadline(), q.now(p.client), keys)
+	if err != nil {
+		return Answers{}, told(ctx, m, err)
 	}
-	out, err := chosenMany(res)
-	return out, told(ctx, m, err)
+	out := Answers{Each: make([]registry.Answer, len(keys)), EmptyReason: answers.reason, Epoch: answers.epoch, Served: answers.served}
+	for i := range keys {
+		out.Each[i] = answers.at(i)
+	}
+	return out, nil
+}
+
+func (p *Pool) question(opts []ReadOption) question {
+	want := p.client.wanted(opts)
+	return question{pool: p.name, consistency: want.Consistency, atLeast: want.AtLeastIndex}
 }
 
 // Rank gives the k eligible nodes that hrw prefers for the key, best first: the
@@ -124,46 +135,6 @@ func (p *Pool) Info(ctx context.Context, withCursors bool, opts ...ReadOption) (
 
 func (p *Pool) method(k kind, verb string) method {
 	return method{kind: k, verb: verb, name: string(p.name)}
-}
-
-// oneChosen and manyChosen are the responses of hrw, rr and rr_log_topic.
-type (
-	oneChosen interface {
-		answer
-		GetTopic() string
-		GetNode() string
-		GetEmptyReason() string
-		GetEpoch() uint64
-	}
-	manyChosen interface {
-		answer
-		GetTopics() []string
-		GetNodes() []string
-		GetEmptyReason() string
-		GetEpoch() uint64
-	}
-)
-
-func chosen(res oneChosen) Answer {
-	return Answer{
-		Topic: res.GetTopic(), Node: registry.NodeName(res.GetNode()),
-		EmptyReason: wire.FromEmptyReason(res.GetEmptyReason()), Epoch: registry.Epoch(res.GetEpoch()), Served: served(res),
-	}
-}
-
-func chosenMany(res manyChosen) (Answers, error) {
-	topics, nodes := res.GetTopics(), res.GetNodes()
-	if len(topics) != len(nodes) {
-		return Answers{}, unreadable(res, fmt.Errorf("%d topics and %d nodes", len(topics), len(nodes)))
-	}
-	out := Answers{
-		Each: make([]registry.Answer, len(topics)), EmptyReason: wire.FromEmptyReason(res.GetEmptyReason()),
-		Epoch: registry.Epoch(res.GetEpoch()), Served: served(res),
-	}
-	for i := range topics {
-		out.Each[i] = registry.Answer{Node: registry.NodeName(nodes[i]), Topic: topics[i]}
-	}
-	return out, nil
 }
 
 // number puts a count onto the wire. The server knows the bounds, but could not

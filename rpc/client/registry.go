@@ -157,15 +157,22 @@ func (c *Client) SetSettings(ctx context.Context, change registry.SettingsChange
 	return SettingsState{Settings: settings, Changed: res.GetChanged(), Served: served(res)}, nil
 }
 
-// reading is how fresh a read must be: the Client's consistency unless an
-// option says another.
-func (c *Client) reading(opts []ReadOption) (consistency string, atLeastIndex uint64) {
+// wanted is how fresh a read must be: the Client's consistency unless an option
+// says another.
+func (c *Client) wanted(opts []ReadOption) registry.ReadOptions {
+	if len(opts) == 0 {
+		return registry.ReadOptions{Consistency: c.options.Consistency}
+	}
 	want := registry.ReadOptions{Consistency: c.options.Consistency}
 	for _, opt := range opts {
 		opt(&want)
 	}
-	if want.Consistency == registry.AtLeast && want.AtLeastIndex == 0 {
-		want.AtLeastIndex = registry.Index(c.seen.Load())
-	}
-	return want.Consistency.String(), uint64(want.AtLeastIndex)
+	return want
+}
+
+// reading is wanted for a request that is sent now.
+func (c *Client) reading(opts []ReadOption) (consistency string, atLeastIndex uint64) {
+	want := c.wanted(opts)
+	q := question{consistency: want.Consistency, atLeast: want.AtLeastIndex}.now(c)
+	return q.consistency.String(), uint64(q.atLeast)
 }

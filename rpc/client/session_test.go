@@ -55,6 +55,12 @@ func (c *cluster) do(cmd registry.Command) (registry.Result, registry.Position) 
 	return result, c.at
 }
 
+func (c *cluster) refusal(cmd registry.Command) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state.Refuses(cmd)
+}
+
 // forget is what time does to sessions.
 func (c *cluster) forget() {
 	c.mu.Lock()
@@ -97,7 +103,13 @@ func (c *cluster) rr(r *replica, msg *rotav1.RrBatchRequest) (*connect.Response[
 	if err != nil {
 		return nil, err
 	}
-	result, at := c.do(registry.RoundRobin{Turns: turns})
+	cmd := registry.RoundRobin{Turns: turns}
+	if r.refuses {
+		if err := c.refusal(cmd); err != nil {
+			return nil, wire.ToError(err)
+		}
+	}
+	result, at := c.do(cmd)
 	if r.lose != nil {
 		if err := r.lose("RrBatch"); err != nil {
 			return nil, err
