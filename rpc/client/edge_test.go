@@ -89,13 +89,25 @@ func (e *edge) hang(address string) {
 // serve puts a fake replica at an address.
 func (e *edge) serve(address string, r *replica) *replica {
 	r.name = strings.TrimSuffix(address, ":1")
+	e.hosts[address] = e.host(r.handler())
+	return r
+}
+
+// host runs a server and gives what takes its connections.
+func (e *edge) host(handler http.Handler) func(net.Conn) {
 	listener := &listener{conns: make(chan net.Conn, 16), done: make(chan struct{})}
-	server := &http.Server{Handler: r.handler(), Protocols: new(http.Protocols)}
+	server := &http.Server{Handler: handler, Protocols: new(http.Protocols)}
 	server.Protocols.SetUnencryptedHTTP2(true)
 	go server.Serve(listener)
 	e.t.Cleanup(func() { server.Close() })
-	e.hosts[address] = func(conn net.Conn) { listener.conns <- conn }
-	return r
+	return func(conn net.Conn) { listener.conns <- conn }
+}
+
+// up makes an address take connections.
+func (e *edge) up(address string, host func(net.Conn)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.hosts[address] = host
 }
 
 // client dials a, b, c … of the edge.

@@ -72,16 +72,24 @@ func (c *cluster) forget() {
 
 // turns is how many were taken.
 func (c *cluster) turns(t *testing.T) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	cursors, err := c.state.Cursors("p")
-	if err != nil || len(cursors) > 1 {
-		t.Fatalf("cursors %v, %v", cursors, err)
+	cursors := c.cursors(t)
+	if len(cursors) > 1 {
+		t.Fatalf("cursors %v", cursors)
 	}
 	if len(cursors) == 0 {
 		return 0
 	}
 	return cursors[0].Next
+}
+
+func (c *cluster) cursors(t *testing.T) []registry.Cursor {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	cursors, err := c.state.Cursors("p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cursors
 }
 
 func (c *cluster) open(r *replica) (*connect.Response[rotav1.OpenSessionResponse], error) {
