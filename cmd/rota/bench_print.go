@@ -36,7 +36,7 @@ type latencyReport struct {
 
 func (t *tally) report(f *benchFlags, elapsed time.Duration) benchReport {
 	r := benchReport{
-		Workload: f.workload.name, Pool: f.pool, Callers: f.callers, Batch: f.batch, Seconds: elapsed.Round(time.Millisecond).Seconds(),
+		Workload: f.workload.name, Pool: f.pool, Callers: f.callers, Batch: f.batch, Seconds: elapsed.Round(time.Microsecond).Seconds(),
 		Calls: t.latencies.total(), Answers: t.answers.Load(), Errors: map[string]uint64{},
 		LatencyMs: latencyReport{P50: ms(t.latencies.quantile(0.5)), P99: ms(t.latencies.quantile(0.99)), Max: ms(t.latencies.max())},
 	}

@@ -198,6 +198,9 @@ func TestWatchingGoesOnElsewhere(t *testing.T) {
 	if wholes != 0 || len(changes) != 3 || len(pool.Members) != 5 {
 		t.Errorf("%d changes and %d times the whole make %+v", len(changes), wholes, pool)
 	}
+	if _, _, err := rs[2].Read(within(t, 10*time.Second), registry.ReadOptions{Consistency: registry.AtLeast, AtLeastIndex: at}); err != nil {
+		t.Fatal(err) // it would be told what it has not applied yet as a change
+	}
 	elsewhere := look(ctx, rs[2], has)
 	pool, changes, wholes = elsewhere.heard(t, at)
 	if wholes != 1 || len(changes) != 0 || len(pool.Members) != 5 {

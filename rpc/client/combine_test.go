@@ -26,11 +26,11 @@ import (
 func (c *cluster) whose(pool string, k *rotav1.Key) (registry.Choice, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key, err := wire.FromKey("key", k)
+	keys, err := wire.FromKeys("key", []*rotav1.Key{k})
 	if err != nil {
 		return registry.Choice{}, err
 	}
-	return c.state.HRW(registry.PoolName(pool), key)
+	return c.state.HRW(registry.PoolName(pool), keys[0])
 }
 
 func (c *cluster) owner(r *replica, msg *rotav1.HrwTopicRequest) (*connect.Response[rotav1.HrwTopicResponse], error) {

@@ -44,14 +44,10 @@ func (q question) check(field string, keys ...hrw.Key) error {
 		return err
 	}
 	for i := range keys {
-		if keys[i].Len() <= registry.KeyMax {
-			continue
+		if keys[i].Len() > registry.KeyMax {
+			_, err := wire.FromKeys(field, toKeys(keys[:i+1]))
+			return err
 		}
-		if field == "keys" {
-			field = fmt.Sprintf("keys[%d]", i)
-		}
-		_, err := wire.FromKey(field, toKey(keys[i]))
-		return err
 	}
 	return nil
 }
