@@ -71,6 +71,7 @@ func (p *metricsPage) handler() http.Handler {
 // observed is what metrics need of a replica.
 type observed interface {
 	Self() registry.Greeting
+	Watchers() int
 	Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error)
 }
 
@@ -96,6 +97,7 @@ func replicaMetrics() map[string]*prometheus.Desc {
 		"alive":     metric("pool_alive", "Members of the pool that are alive.", "pool"),
 		"eligible":  metric("pool_eligible", "Members of the pool that are alive and not draining.", "pool"),
 		"satisfied": metric("pool_satisfied", "0 for an exclusive pool with fewer nodes than it wants.", "pool"),
+		"watchers":  metric("watchers", "Watchers of pools at this replica."),
 		"nodes":     metric("nodes", "Nodes of the layout by state; draining ones are counted under their state, too.", "state"),
 	}
 }
@@ -121,6 +123,7 @@ func (c *replicaCollector) Collect(out chan<- prometheus.Metric) {
 	put("voter", bit(self.Voter))
 	put("ready", bit(self.Ready))
 	put("gossip", float64(self.GossipMembers))
+	put("watchers", float64(c.replica.Watchers()))
 	pools, nodes := c.read()
 	for _, p := range pools {
 		pool := string(p.Spec.Name)
