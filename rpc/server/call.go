@@ -67,6 +67,10 @@ func (i *callInterceptor) settle(procedure string, began time.Time, err *error) 
 		i.observe(procedure, "ok", time.Since(began))
 		return
 	}
+	if own, ok := errors.AsType[*connect.Error](*err); ok { // A stream's request could not be read.
+		i.observe(procedure, wire.FromCode(own.Code()).String(), time.Since(began))
+		return
+	}
 	wired := wire.ToError(*err)
 	i.observe(procedure, wire.FromCode(wired.Code()).String(), time.Since(began))
 	if wired.Code() == connect.CodeInternal {

@@ -14,7 +14,7 @@ import (
 // strictJSON is protobuf's JSON, except that a field nobody knows is an error:
 // a typo must not answer 200. Its answers show fields that are empty or zero,
 // as the topic is when nothing is eligible; optional ones that are unset are
-// left out.
+// left out. It takes frames for messages.
 //
 // It is registered under both names that connect has for JSON, or the lenient
 // codec would stay in place for clients that send a charset.
@@ -28,10 +28,17 @@ func (c strictJSON) Name() string { return c.name }
 func (c strictJSON) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
 
 func (c strictJSON) MarshalAppend(dst []byte, message any) ([]byte, error) {
-	m, ok := message.(proto.Message)
-	if !ok {
-		return nil, fmt.Errorf("%T is no protobuf message", message)
+	switch m := message.(type) {
+	case *frame:
+		return m.appendJSON(dst)
+	case proto.Message:
+		return appendJSON(dst, m)
 	}
+	return nil, fmt.Errorf("%T is no protobuf message", message)
+}
+
+// appendJSON is how the API shows messages.
+func appendJSON(dst []byte, m proto.Message) ([]byte, error) {
 	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(dst, m)
 }
 

@@ -11,7 +11,9 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	grpcencoding "google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -30,6 +32,7 @@ func (s *Server) ServeGRPC(listener net.Listener) error { return s.grpc.Serve(li
 
 func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 	g := grpc.NewServer(
+		grpc.ForceServerCodecV2(frameCodec{grpcencoding.GetCodecV2("proto")}),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.MaxHeaderListSize(headerBytesMax),
 		grpc.MaxRecvMsgSize(registry.BatchBodyMax),
@@ -37,8 +40,8 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingAfter, Timeout: pingTimeout, MaxConnectionIdle: idleTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMin, PermitWithoutStream: true}),
 	)
-	r, n, cl := registryService{c}, nodeService{c}, clusterService{c}
-	register(g, rotav1connect.RegistryServiceName, []grpc.StreamDesc{watchOverGRPC(around, r)},
+	r, n, cl := registryService{c, s.watching}, nodeService{c}, clusterService{c}
+	register(g, rotav1connect.RegistryServiceName, []grpc.StreamDesc{s.watchOverGRPC(around)},
 		overGRPC(s, around, rotav1connect.RegistryServiceRegisterPoolProcedure, r.RegisterPool),
 		overGRPC(s, around, rotav1connect.RegistryServiceUnregisterPoolProcedure, r.UnregisterPool),
 		overGRPC(s, around, rotav1connect.RegistryServiceGetPoolProcedure, r.GetPool),
@@ -87,21 +90,59 @@ func register(g *grpc.Server, service string, streams []grpc.StreamDesc, methods
 }
 
 // watchOverGRPC is Watch.
-func watchOverGRPC(around *callInterceptor, r registryService) grpc.StreamDesc {
-	handler := func(stream grpc.ServerStream) (err error) {
-		request := new(rotav1.WatchRequest)
-		if err := stream.RecvMsg(request); err != nil {
+func (s *Server) watchOverGRPC(around *callInterceptor) grpc.StreamDesc {
+	const procedure = rotav1connect.RegistryServiceWatchProcedure
+	watch := func(stream grpc.ServerStream) (err error) {
+		leave, err := s.enter(procedure)
+		if err != nil {
 			return err
 		}
-		defer around.settle(rotav1connect.RegistryServiceWatchProcedure, time.Now(), &err)
-		return r.watch(stream.Context(), request, func(event *rotav1.WatchResponse) error { return stream.SendMsg(event) })
+		defer leave()
+		request := new(rotav1.WatchRequest)
+		if err := stream.RecvMsg(request); err != nil {
+			return err // in gRPC's words
+		}
+		defer around.settle(procedure, time.Now(), &err)
+		ctx, done := s.untilStopped(stream.Context())
+		defer done()
+		return s.watching.tell(ctx, request, func(f *frame) error {
+			return within(s.pieceTimeout, func() error { return stream.SendMsg(f) })
+		})
 	}
 	return grpc.StreamDesc{StreamName: "Watch", ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
-		if err := handler(stream); err != nil {
+		if err := watch(stream); err != nil {
 			return grpcError(err)
 		}
 		return nil
 	}}
+}
+
+// within gives up on a message that the peer does not take: grpc-go has no
+// deadline for that. The stream ends when its handler returns, and with it what
+// was given up.
+func within(timeout time.Duration, send func() error) error {
+	sent := make(chan error, 1)
+	go func() { sent <- send() }()
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-late.C:
+		return registry.Errorf(registry.Deadline, "the watcher took nothing for %v", timeout)
+	}
+}
+
+// frameCodec is gRPC's own, also of frames.
+type frameCodec struct{ grpcencoding.CodecV2 }
+
+func (c frameCodec) Marshal(message any) (mem.BufferSlice, error) {
+	f, ok := message.(*frame)
+	if !ok {
+		return c.CodecV2.Marshal(message)
+	}
+	data, err := f.appendProto(nil)
+	return mem.BufferSlice{mem.SliceBuffer(data)}, err
 }
 
 // overGRPC serves a method that is written for connect.

@@ -44,7 +44,7 @@ func (s *Server) page(path string) http.HandlerFunc {
 	case "/readyz":
 		return s.readyz
 	case watchPath:
-		return func(w http.ResponseWriter, r *http.Request) { s.serveWatch(w, r, http.HandlerFunc(s.events)) }
+		return s.watchPage
 	case "/metrics":
 		if s.metrics != nil {
 			return s.metrics.ServeHTTP
@@ -70,21 +70,24 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		plain(w, http.StatusMethodNotAllowed, "%s: call it with POST, as in\n%s", r.URL.Path, curlLine(r.URL.Path))
 		return
 	}
-	if !knownPayload(r.Header.Get("Content-Type")) {
+	media, streams := r.Header.Get("Content-Type"), r.URL.Path == rotav1connect.RegistryServiceWatchProcedure
+	switch {
+	case !knownPayload(media):
 		w.Header().Set("Accept-Post", "application/json, application/proto, application/grpc, application/grpc-web")
-		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(r.Header.Get("Content-Type")), curlLine(r.URL.Path))
+		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(media), curlLine(r.URL.Path))
+		return
+	case streams && !enveloped(media):
+		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: no type of a stream, which %s answers with; watch with\n%s", wire.Clip(media), r.URL.Path, curlLine(r.URL.Path))
 		return
 	}
-	if r.URL.Path != rotav1connect.RegistryServiceWatchProcedure {
-		leave, err := s.enter(r.URL.Path)
-		if err != nil {
-			s.refuse(w, r, err)
-			return
-		}
-		defer leave()
+	leave, err := s.enter(r.URL.Path)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
 	}
+	defer leave()
 	most := bodyMax(r.URL.Path)
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if enveloped(media) {
 		most += envelopeBytes
 	}
 	if r.ContentLength > int64(most) {
@@ -92,8 +95,8 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, int64(most))
-	if r.URL.Path == rotav1connect.RegistryServiceWatchProcedure {
-		s.serveWatch(w, r, handler)
+	if streams {
+		s.stream(w, r, handler.ServeHTTP)
 		return
 	}
 	handler.ServeHTTP(w, r)
@@ -101,12 +104,12 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 
 // enter takes a slot for a request to a procedure; leave gives it back.
 func (s *Server) enter(procedure string) (leave func(), err error) {
-	slots := s.slotsOf(procedure)
+	slots, what := s.slotsOf(procedure)
 	select {
 	case slots <- struct{}{}:
 		return func() { <-slots }, nil
 	default:
-		return nil, registry.Errorf(registry.Overloaded, "this replica has %d requests under way, which is as many as it takes: wait a little, or ask another one", cap(slots))
+		return nil, registry.Errorf(registry.Overloaded, "this replica has %d %s, which is as many as it takes: wait a little, or ask another one", cap(slots), what)
 	}
 }
 
@@ -135,7 +138,13 @@ func knownPayload(contentType string) bool {
 	case media == "application/proto":
 		return true
 	}
-	return strings.HasPrefix(media, "application/grpc") || strings.HasPrefix(media, "application/connect+")
+	return enveloped(media)
+}
+
+// enveloped reports whether each message has a few bytes before it, which tell
+// where it ends.
+func enveloped(contentType string) bool {
+	return strings.HasPrefix(contentType, "application/grpc") || strings.HasPrefix(contentType, "application/connect+")
 }
 
 // whatThereIs lists the methods of the service that path names, or else the
@@ -156,6 +165,9 @@ func (s *Server) whatThereIs(path string) string {
 }
 
 func curlLine(path string) string {
+	if path == rotav1connect.RegistryServiceWatchProcedure {
+		return fmt.Sprintf("  curl -N 'http://REPLICA%s?pool=NAME'", watchPath)
+	}
 	return fmt.Sprintf("  curl -H 'Content-Type: application/json' -d '{}' http://REPLICA%s", path)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -30,10 +31,11 @@ type memory struct {
 		state *registry.State
 		at    registry.Position
 		ready bool
-		// moved is closed by the next command; nil while nobody watches.
+		// moved is closed and made anew with each command.
 		moved chan struct{}
 	}
-	// before, if set, runs before each Propose, Read, Join, Status and Forward;
+	watchers atomic.Int32
+	// before, if set, runs before each Propose, Read, Watch, Join, Status and Forward;
 	// its error becomes theirs.
 	before func(ctx context.Context, what string) error
 }
@@ -49,6 +51,7 @@ func (m *memory) clear() {
 	defer m.mu.Unlock()
 	m.mu.state = registry.NewState()
 	m.mu.at, m.mu.ready = registry.Position{Index: 10, Term: 2}, true
+	m.mu.moved = make(chan struct{})
 }
 
 // reset brings it back to two proxies and a worker, all alive.
@@ -74,49 +77,59 @@ func (m *memory) Propose(ctx context.Context, cmd registry.Command) (registry.Re
 	m.mu.at.Index++
 	stamp := registry.Stamp{Index: m.mu.at.Index, Term: m.mu.at.Term, Clock: registry.Millis(m.mu.at.Index), Wall: 1_700_000_000_000}
 	result, err := m.mu.state.Apply(stamp, cmd)
-	if m.mu.moved != nil {
-		close(m.mu.moved)
-		m.mu.moved = nil
-	}
+	close(m.mu.moved)
+	m.mu.moved = make(chan struct{})
 	return result, m.mu.at, err
 }
 
-// Watch knows no history: it tells changes one by one as long as nobody makes
-// two at once.
-func (m *memory) Watch(ctx context.Context, name registry.PoolName, after registry.Epoch) iter.Seq2[registry.PoolEvent, error] {
+// Watch knows no changes of before it was called, and gives a sign of life with
+// each command that changes nothing of the pool.
+func (m *memory) Watch(ctx context.Context, pool registry.PoolName, after registry.Epoch) iter.Seq2[registry.PoolEvent, error] {
 	return func(yield func(registry.PoolEvent, error) bool) {
-		var last *registry.PoolInfo
-		for {
-			m.mu.Lock()
-			if m.mu.moved == nil {
-				m.mu.moved = make(chan struct{})
-			}
-			moved, event := m.mu.moved, registry.PoolEvent{ReadInfo: registry.ReadInfo{Position: m.mu.at, Age: 17}}
-			pool, err := m.mu.state.Pool(name)
-			m.mu.Unlock()
-			if err != nil {
-				yield(event, err)
-				return
-			}
-			if last == nil {
-				if pool.Epoch != after {
-					event.Pool, event.Reset = &pool, after != 0
-				}
-			} else if change := registry.DiffPools(*last, pool); change.From != pool.Epoch {
-				event.Change = &change
-			}
-			last = &pool
-			if !yield(event, nil) {
-				return
-			}
+		m.watchers.Add(1)
+		defer m.watchers.Add(-1)
+		err := m.hook(ctx, "Watch")
+		view, info, moved := m.seen()
+		var whole registry.PoolInfo
+		if err == nil {
+			whole, err = view.Pool(pool)
+		}
+		first := registry.PoolEvent{Pool: &whole, Reset: after != 0, ReadInfo: info}
+		if after == whole.Epoch && after != 0 {
+			first.Pool, first.Reset = nil, false
+		}
+		for ok := err == nil && yield(first, nil); ok; {
 			select {
 			case <-moved:
 			case <-ctx.Done():
-				yield(event, ctx.Err())
+				yield(registry.PoolEvent{}, ctx.Err())
 				return
 			}
+			was := view
+			view, info, moved = m.seen()
+			changes, removed := registry.ChangesBetween(was, view, []registry.PoolName{pool})
+			if len(removed) > 0 {
+				_, err = view.Pool(pool)
+				break
+			}
+			event := registry.PoolEvent{ReadInfo: info}
+			if len(changes) > 0 {
+				event.Change = &changes[0]
+			}
+			ok = yield(event, nil)
+		}
+		if err != nil {
+			yield(registry.PoolEvent{}, err)
 		}
 	}
+}
+
+// seen is what there is, and what tells when there is more.
+func (m *memory) seen() (*registry.View, registry.ReadInfo, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	view := m.mu.state.View
+	return &view, registry.ReadInfo{Position: m.mu.at, Age: 17}, m.mu.moved
 }
 
 func (m *memory) Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {

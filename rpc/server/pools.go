@@ -12,8 +12,11 @@ import (
 )
 
 // registryService implements rotav1connect.RegistryServiceHandler, here and in
-// topics.go, turns.go and settings.go.
-type registryService struct{ calls }
+// topics.go, turns.go, settings.go and watch.go.
+type registryService struct {
+	calls
+	watching *watching
+}
 
 func (s registryService) RegisterPool(ctx context.Context, r *connect.Request[rotav1.RegisterPoolRequest]) (*connect.Response[rotav1.RegisterPoolResponse], error) {
 	spec, err := wire.FromSpec(r.Msg.GetSpec())

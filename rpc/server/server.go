@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -64,10 +65,17 @@ type Server struct {
 	// many for those between replicas, so that users who wait cannot keep a
 	// leader from being confirmed.
 	slots, between chan struct{}
-	http           *http.Server
-	grpc           *grpc.Server // on a listener of its own
-	// cut ends the context of every request.
-	cut context.CancelFunc
+	// watches has room for as many watchers as may be, who take none from the
+	// others, whose requests end.
+	watches  chan struct{}
+	watching *watching
+	http     *http.Server
+	grpc     *grpc.Server // on a listener of its own
+	// cut ends the context of every request, endStreams that of every stream.
+	cut          context.CancelFunc
+	streams      context.Context //nolint:containedctx // the server's own lifetime, which no stream's outlives
+	endStreams   context.CancelCauseFunc
+	pieceTimeout time.Duration
 }
 
 // New makes a server that does not listen yet.
@@ -87,9 +95,12 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		replica: options.Replica, calls: calls{options.Replica, string(options.Name)}, observe: options.Observe, logger: options.Logger, metrics: options.Metrics,
 		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax), between: make(chan struct{}, options.InFlightMax),
+		watches: make(chan struct{}, registry.WatchersMax), pieceTimeout: pieceTimeout,
 	}
+	s.streams, s.endStreams = context.WithCancelCause(context.Background())
+	s.watching = newWatching(s.calls)
 	around := &callInterceptor{logger: options.Logger, observe: options.Observe}
-	s.procedures = services(s.calls, around)
+	s.procedures = services(s.calls, s.watching, around)
 	s.grpc = s.newGRPC(s.calls, around)
 	base, cut := context.WithCancel(context.Background())
 	s.cut = cut
@@ -122,19 +133,24 @@ func (s *Server) newHTTP(base context.Context) *http.Server {
 
 // services builds the handlers of every method. The methods' names come from
 // the same descriptors as the handlers.
-func services(c calls, around *callInterceptor) map[string]http.Handler {
+func services(c calls, w *watching, around *callInterceptor) map[string]http.Handler {
 	options := connect.WithHandlerOptions(
 		connect.WithCodec(strictJSON{jsonNames()[0]}),
 		connect.WithCodec(strictJSON{jsonNames()[1]}),
 		connect.WithCompressMinBytes(compressBytesMin),
 		connect.WithInterceptors(around),
 		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
-			return []connect.HandlerOption{connect.WithReadMaxBytes(bodyMax(spec.Procedure))}
+			options := []connect.HandlerOption{connect.WithReadMaxBytes(bodyMax(spec.Procedure))}
+			if spec.Procedure == rotav1connect.RegistryServiceWatchProcedure {
+				// What is encoded once would be compressed for each watcher.
+				options = append(options, connect.WithCodec(watchProto{}), connect.WithCompressMinBytes(math.MaxInt))
+			}
+			return options
 		}),
 	)
 	byService := make(map[string]http.Handler)
 	add := func(prefix string, handler http.Handler) { byService[prefix] = handler }
-	add(rotav1connect.NewRegistryServiceHandler(registryService{c}, options))
+	add(rotav1connect.NewRegistryServiceHandler(registryService{c, w}, options))
 	add(rotav1connect.NewNodeServiceHandler(nodeService{c}, options))
 	add(rotav1connect.NewClusterServiceHandler(clusterService{c}, options))
 	add(rotav1connect.NewReplicaServiceHandler(replicaService{c}, options))
@@ -156,11 +172,12 @@ func (s *Server) Serve(listener net.Listener) error {
 	return nil
 }
 
-// Shutdown takes no more requests and waits for those under way until ctx
-// ends; then it cuts them off, closes all connections and returns ctx's error:
-// for who was cut off, the outcome is unknown. It may be called without Serve,
-// and again.
+// Shutdown takes no more requests, ends all streams, and waits for the requests
+// under way until ctx ends; then it cuts them off, closes all connections and
+// returns ctx's error: for who was cut off, the outcome is unknown. It may be
+// called without Serve, and again.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.endStreams(stopping())
 	ended := make(chan struct{})
 	go func() { // Stop, at the latest, ends it
 		s.grpc.GracefulStop()
@@ -187,24 +204,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) awaitHandlers() {
 	grace := time.NewTimer(shutdownGrace)
 	defer grace.Stop()
-	for i := range cap(s.slots) + cap(s.between) {
-		slots := s.slots
-		if i >= cap(s.slots) {
-			slots = s.between
-		}
-		select {
-		case slots <- struct{}{}:
-		case <-grace.C:
-			s.logger.Warn("requests did not end when they were cut off", "waited", shutdownGrace)
-			return
+	for _, slots := range []chan struct{}{s.slots, s.between, s.watches} {
+		for range cap(slots) {
+			select {
+			case slots <- struct{}{}:
+			case <-grace.C:
+				s.logger.Warn("requests did not end when they were cut off", "waited", shutdownGrace)
+				return
+			}
 		}
 	}
 }
 
-// slotsOf gives where a request to a procedure takes its slot.
-func (s *Server) slotsOf(procedure string) chan struct{} {
-	if strings.HasPrefix(procedure, "/"+rotav1connect.ReplicaServiceName+"/") {
-		return s.between
+// slotsOf gives where a request to a procedure takes its slot, and what those
+// are who have one.
+func (s *Server) slotsOf(procedure string) (slots chan struct{}, what string) {
+	switch {
+	case procedure == rotav1connect.RegistryServiceWatchProcedure:
+		return s.watches, "watchers"
+	case strings.HasPrefix(procedure, "/"+rotav1connect.ReplicaServiceName+"/"):
+		return s.between, "requests under way"
 	}
-	return s.slots
+	return s.slots, "requests under way"
 }
