@@ -32,6 +32,17 @@ type cluster struct {
 const clusterNodes = 500
 
 func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := grown()
+	state, err := registry.Restore(c.state.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &cluster{state: state, at: c.at}
+}
+
+// grown is the cluster that all begin with.
+var grown = sync.OnceValue(func() *cluster {
 	c := &cluster{state: registry.NewState()}
 	c.do(registry.RegisterPool{Spec: registry.Spec{Name: "p", NodeType: "worker"}})
 	for i := range clusterNodes {
@@ -39,10 +50,10 @@ func newCluster(t *testing.T) *cluster {
 		c.do(registry.JoinNode{Name: name, Type: "worker", Address: "h:1", Boot: "0123456789abcdef"})
 	}
 	if p, err := c.state.Pool("p"); err != nil || p.EligibleCount != clusterNodes {
-		t.Fatalf("%+v, %v", p, err)
+		panic(fmt.Sprintf("%+v, %v", p, err))
 	}
 	return c
-}
+})
 
 func (c *cluster) do(cmd registry.Command) (registry.Result, registry.Position) {
 	c.mu.Lock()
