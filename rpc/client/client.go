@@ -57,8 +57,8 @@ func Dial(servers []string, opts Options) (*Client, error) {
 	for _, address := range servers {
 		c.servers = append(c.servers, newServer(address, c.transport))
 	}
-	c.turns = newGatherer[allTurns, turnAsk](opts.Timeout, &rounds{client: c})
-	c.keys = newGatherer[question, keyAsk](opts.Timeout, reads{c})
+	c.turns = newGatherer[allTurns, turnAsk](counted, opts.Timeout, &rounds{client: c})
+	c.keys = newGatherer[question, keyAsk](read, opts.Timeout, reads{c})
 	return c, nil
 }
 

@@ -371,11 +371,50 @@ func TestKeysGoTogether(t *testing.T) {
 		if n := a.answers(); n != 5 {
 			t.Errorf("%d keys were asked for while two requests of the first kind are on their way, want those and one of each other kind", n)
 		}
+		leaving, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		_, err = c.Pool("p").HRW(leaving, hrw.Count(7))
+		wantCode(t, err, registry.Deadline, `hrw of pool "p"`, "nothing was done")
 		close(g.open)
 		all.Wait()
 		sent, _ := a.last().message.(*rotav1.HrwTopicsRequest)
 		if len(sent.GetKeys()) != 50 || !sent.GetIndexed() || sent.GetConsistency() != "linearizable" || a.answers() != 55 {
 			t.Errorf("the 50 were sent as %v, of %d keys in all", sent, a.answers())
 		}
+	})
+}
+
+// A read that does not wait for its batch has had no answer, and that is all.
+func TestLeavingABatchOfKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, all := newEdge(t), sync.WaitGroup{}
+		a := e.serve("a:1", &replica{cluster: newCluster(t)})
+		c, g := e.client(client.Options{}, "a:1"), newGate("HrwTopic")
+		many := newGate("HrwTopics")
+		a.script = func(ctx context.Context, method string) error {
+			return errors.Join(g.script(ctx, method), many.script(ctx, method))
+		}
+		ask := func(ctx context.Context, want registry.Code) {
+			all.Go(func() {
+				if _, err := c.Pool("p").HRW(ctx, hrw.Count(1)); want != 0 || err != nil {
+					wantCode(t, err, want, `hrw of pool "p"`, "no answer")
+				}
+			})
+			synctest.Wait()
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		for i := range 4 { // two alone, two in a batch
+			if i < 3 {
+				ask(t.Context(), 0)
+			} else {
+				ask(ctx, registry.Deadline)
+			}
+		}
+		close(g.open)
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		close(many.open)
+		all.Wait()
 	})
 }

@@ -84,6 +84,7 @@ type batch[A any] struct {
 // the oldest call on, as much as fits. At most one flight is boarding, because
 // whoever arrives while one is can go with it.
 type combiner[A any] struct {
+	kind        kind   // of its calls
 	last        uint64 // number of the latest arrival
 	first, tail *caller[A]
 	waiting     int  // in the queue
@@ -208,7 +209,7 @@ func (m *combiner[A]) end() (again bool) {
 
 // leave is told of a call whose time is over, or that was cancelled. In no
 // batch, it is settled: nothing was done. In a batch that goes on without it,
-// its outcome is unknown. If patience is not 0, it is to wait so long for the
+// the outcome of a write is unknown. If patience is not 0, it is to wait so long for the
 // word of what ends about now, and then to give up. A batch that has nobody else
 // is to be cancelled: alone.
 func (m *combiner[A]) leave(now time.Duration, c *caller[A]) (patience time.Duration, alone *batch[A]) {
@@ -238,7 +239,7 @@ func (m *combiner[A]) giveUp(c *caller[A]) {
 		c.settle(tooLate())
 	case flying:
 		c.batch.waiting--
-		c.settle(leftBehind())
+		c.settle(leftBehind(m.kind))
 	case settled:
 	}
 }
@@ -294,6 +295,9 @@ func tooLate() error {
 }
 
 // leftBehind is for a call that does not wait for its batch.
-func leftBehind() error {
+func leftBehind(k kind) error {
+	if k == read {
+		return &givenUp{code: registry.Deadline, why: "no answer: its deadline passed, or it was cancelled, while it was under way with other calls; see \"rota status\", or give it more time"}
+	}
 	return &givenUp{code: registry.OutcomeUnknown, why: "it may or may not have been done (its deadline passed, or it was cancelled, while it was under way with other calls): look before you ask again"}
 }

@@ -51,7 +51,7 @@ type asked struct {
 }
 
 func newWatched(t fataler) *watched {
-	return &watched{t: t, now: time.Hour, session: newSession("s"), taken: map[cursor]int{}, serials: map[string]bool{}}
+	return &watched{t: t, m: combiner[turnAsk]{kind: counted}, now: time.Hour, session: newSession("s"), taken: map[cursor]int{}, serials: map[string]bool{}}
 }
 
 // run lets things happen, ends all that is left, and gives the story, word for
@@ -305,7 +305,7 @@ func (w *watched) leaves(a *asked, size int) {
 	if queued {
 		w.told([]*caller[turnAsk]{a.c}, tooLate())
 	} else {
-		w.told([]*caller[turnAsk]{a.c}, leftBehind())
+		w.told([]*caller[turnAsk]{a.c}, leftBehind(counted))
 	}
 }
 

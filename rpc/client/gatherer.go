@@ -12,6 +12,7 @@ import (
 // a goroutine, which carries batch after batch for as long as somebody waits.
 type gatherer[K comparable, A any] struct {
 	carrier carrier[K, A]
+	kind    kind          // of all calls
 	timeout time.Duration // of a call
 	began   time.Time
 	flights sync.WaitGroup // added to under the lock, never after closed
@@ -43,8 +44,8 @@ type carrier[K comparable, A any] interface {
 // sent anew; if it was so too often, error is what its calls hear.
 type undone struct{ error }
 
-func newGatherer[K comparable, A any](timeout time.Duration, by carrier[K, A]) *gatherer[K, A] {
-	g := &gatherer[K, A]{carrier: by, timeout: timeout, began: time.Now()}
+func newGatherer[K comparable, A any](of kind, timeout time.Duration, by carrier[K, A]) *gatherer[K, A] {
+	g := &gatherer[K, A]{carrier: by, kind: of, timeout: timeout, began: time.Now()}
 	g.callers.New = func() any { return &caller[A]{done: make(chan struct{}, 1), timer: newTimer()} }
 	g.mu.combiners = make(map[K]*combiner[A])
 	return g
@@ -106,7 +107,7 @@ func (g *gatherer[K, A]) arrive(kind K, c *caller[A]) (*combiner[A], error) {
 	}
 	m := g.mu.combiners[kind]
 	if m == nil {
-		m = new(combiner[A])
+		m = &combiner[A]{kind: g.kind}
 		g.mu.combiners[kind] = m
 	}
 	if m.arrive(c) {
