@@ -11,13 +11,43 @@
 //
 // Any replica takes any request. A [Client] asks the one that answered last,
 // at first the first of its list: list the nearest first. When one does not
-// answer, this call and the next ones move on to the one listed after it.
+// answer, this call and the next ones move on to the one listed after it. It
+// speaks gRPC over HTTP/2 without TLS, and needs nothing else of a proxy.
+//
+// # Calls that go together
+//
+// What a call costs the cluster is mostly a request, and for a round robin a
+// commit. So the calls of all goroutines that wait while others are on their way
+// go together: all RR, RRN and LogTopic in one batch, and HRW in one for each
+// pool and consistency. Nothing is to be set for it, and nothing waits for
+// company: a call goes at once while less than two batches of its kind are on
+// their way. What that means for callers:
+//
+//   - Two calls, one begun after the other returned, are in that order. Calls
+//     that overlap may come in any.
+//   - Calls of one cursor in a batch share its answers in the order in which
+//     they were made; those of an RRN follow one another.
+//   - Each call has its own deadline, and its own error: one that asks for a
+//     pool that is not there does not trouble the others of its batch.
+//   - A batch goes on for as long as any of its calls may. One that has gone out
+//     cannot be called back for one of them: a round robin whose context ends
+//     then fails with outcome_unknown, and its turn may be taken. Before, nothing
+//     was done. When all calls of a batch have ended, so does its request.
+//   - A linearizable read is in no batch that was sent before it was called.
+//   - The values of a call's context go no further: a batch has many callers.
+//
+// A program that asks for a turn so often that it cannot wait for a commit takes
+// them ahead: see [Pool.Prefetch].
+//
+// What decides is a function of its events, in combiner.go; gatherer.go drives
+// it.
 //
 // # Retries
 //
 // Every call has a deadline: the earlier of its context's and
-// [Options.Timeout] from its start. Within it, what is retried depends on what
-// a second execution would do; the decision is one pure function, in retry.go:
+// [Options.Timeout] from its start; a batch has the latest of its calls'. Within
+// it, what is retried depends on what a second execution would do; the decision
+// is one pure function, in retry.go:
 //
 //   - Nothing was done, for certain: no connection could be made, the stream was
 //     refused unprocessed, or the replica said unavailable or overloaded.
@@ -43,7 +73,7 @@
 // # Sessions
 //
 // A Client opens a session with its first round robin; all its goroutines share
-// it. Each round robin is a request of the session with a serial of its own,
+// it. Each turn of a batch is a request of the session with a serial of its own,
 // and keeps it when it is sent again, to whichever replica: the cluster takes it
 // once, and gives every further one the answer of the first. What the Client
 // has an answer to it acknowledges with its next requests, so that the cluster
@@ -51,10 +81,10 @@
 //
 // The cluster forgets a session, too: when it has not been used for an hour, or
 // is the one unused for longest of too many. If that happens while it is not
-// known whether a request was taken, the call fails with outcome_unknown; else
+// known whether a turn was taken, its calls fail with outcome_unknown; else
 // the Client opens another one and goes on. [Options.WithoutSessions] does
-// without: a round robin then fails with outcome_unknown whenever it may have
-// been done.
+// without: all round robins of a batch then fail with outcome_unknown whenever
+// it may have been done.
 //
 // # Errors
 //

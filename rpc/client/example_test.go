@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync"
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
@@ -49,4 +50,49 @@ func Example() {
 	if err == nil {
 		fmt.Println(state.Cursors)
 	}
+}
+
+// Turns for every record of a log: mostly without a request.
+func ExamplePool_Prefetch() {
+	c, err := client.Dial([]string{"127.0.0.1:7700"}, client.Options{By: "log writer"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	turns, err := c.Pool("logger").Prefetch("", 512, client.PrefetchOptions{})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer turns.Close()
+	for _, record := range []string{"conn 1", "conn 2", "conn 3"} {
+		logger, err := turns.Next(context.Background())
+		switch {
+		case err != nil:
+			log.Print(err)
+		case logger.Topic == "":
+			log.Print("no logger can take it: ", logger.EmptyReason)
+		default:
+			fmt.Println(record, "to", logger.Topic)
+		}
+	}
+}
+
+// A thousand goroutines that ask at the same time make few requests: their calls
+// go together by themselves.
+func ExamplePool_RR() {
+	c, err := client.Dial([]string{"127.0.0.1:7700"}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			if next, err := c.Pool("worker").RR(context.Background(), ""); err == nil {
+				fmt.Println(next.Topic)
+			}
+		})
+	}
+	all.Wait()
 }

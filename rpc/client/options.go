@@ -28,8 +28,9 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Options say how a Client calls. The zero value is good.
 type Options struct {
-	// Timeout bounds each call, all its attempts together; a context with an
-	// earlier deadline bounds it further. 0 is 5 s, at most 30 s are allowed.
+	// Timeout bounds each call, all its attempts together and its wait for
+	// others; a context with an earlier deadline bounds it further. 0 is 5 s, at
+	// most 30 s are allowed.
 	Timeout time.Duration
 	// AttemptTimeout is how long one replica is waited for, connecting
 	// included, before the next one is asked: a replica that hangs accepts
@@ -38,7 +39,7 @@ type Options struct {
 	// 1.5 s, or Timeout if that is less.
 	AttemptTimeout time.Duration
 	// WithoutSessions makes round robins without one: they cost no session, and
-	// one whose outcome is unknown is not sent again.
+	// a batch of them whose outcome is unknown is not sent again.
 	WithoutSessions bool
 	// By says who is asking, for the records that people read. It is printable
 	// ASCII of at most 255 bytes; empty says nothing.

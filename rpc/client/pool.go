@@ -22,7 +22,8 @@ func (c *Client) Pool(name registry.PoolName) *Pool { return &Pool{client: c, na
 // Name is the pool's name.
 func (p *Pool) Name() registry.PoolName { return p.name }
 
-// HRW answers which node the key belongs to: Zeek's hrw_topic.
+// HRW answers which node the key belongs to: Zeek's hrw_topic. Calls that overlap
+// go to the cluster together.
 func (p *Pool) HRW(ctx context.Context, key hrw.Key, opts ...ReadOption) (Answer, error) {
 	m, q := p.method(read, "hrw of pool"), p.question(opts)
 	if err := q.check("key", key); err != nil {
@@ -95,7 +96,9 @@ func (p *Pool) rank(ctx context.Context, req *rotav1.RankNodesRequest, opts []Re
 
 // RR answers whose turn it is in the rotation of that key, and moves its
 // cursor: Zeek's rr_topic. Each key has its own cursor; the empty one is usual.
-// However often it has to be sent, the cursor moves once.
+// However often it has to be sent, the cursor moves once. Calls that overlap go
+// to the cluster together, in any order; a program that cannot wait for each has
+// Prefetch.
 func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
 	turn, from, err := p.client.take(ctx, p.method(counted, "rr of pool"), registry.Turn{Pool: p.name, Key: key, Count: 1})
 	if err != nil {
@@ -104,7 +107,8 @@ func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
 	return turn.one(from), nil
 }
 
-// RRN takes the next n turns in one step, 1 to 16,384. Like RR it counts once.
+// RRN takes the next n turns in one step, 1 to 16,384, with none of others
+// between. Like RR it counts once.
 func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
 	if _, err := number("rr: n", n); err != nil {
 		return Answers{}, err
