@@ -58,14 +58,13 @@ func newTimer() *time.Timer {
 	return t
 }
 
-// caller gives one to join with; who has joined without an error may give it
-// back.
+// caller gives one to join with, which has in ask what it had when it was freed.
 func (g *gatherer[K, A]) caller() *caller[A] { return g.callers.Get().(*caller[A]) }
 
 // free gives a caller back that join has returned.
 func (g *gatherer[K, A]) free(c *caller[A]) {
 	if c.stage == settled && c.err == nil { // else a batch may still have it
-		*c = caller[A]{done: c.done, timer: c.timer}
+		*c = caller[A]{ask: c.ask, done: c.done, timer: c.timer}
 		g.callers.Put(c)
 	}
 }

@@ -33,6 +33,7 @@ func (p *Pool) HRW(ctx context.Context, key hrw.Key, opts ...ReadOption) (Answer
 	caller.ask.key = key
 	err := p.client.keys.join(ctx, q, caller)
 	answers, at := caller.ask.answer, caller.ask.at
+	caller.ask = keyAsk{} // or it would be kept for as long as the caller
 	p.client.keys.free(caller)
 	if err != nil {
 		return Answer{}, told(ctx, m, err)

@@ -40,6 +40,7 @@ func (c *Client) take(ctx context.Context, m method, ask registry.Turn) (*turnAn
 	if err == nil {
 		err = answer.err
 	}
+	caller.ask.answer = nil // or it would be kept for as long as the caller
 	c.turns.free(caller)
 	return answer, from, told(ctx, m, err)
 }

@@ -22,8 +22,10 @@ type cursor struct {
 
 // turnAsk is what one call asks: the next answers of a cursor.
 type turnAsk struct {
-	// turn is one, in an array so that it can be checked where it is.
-	turn [1]registry.Turn
+	// turn is one, in an array because whole is of it: a command to be checked,
+	// which is made once for all turns that this asks.
+	turn  [1]registry.Turn
+	whole registry.Command
 
 	// at is the turn of the batch that has the answers, which begin there with
 	// number from.
@@ -32,8 +34,14 @@ type turnAsk struct {
 }
 
 // check refuses what no state could take, in the registry's words: the turns of
-// other calls are to go with it in one request.
-func (a *turnAsk) check() error { return registry.Check(registry.RoundRobin{Turns: a.turn[:]}) }
+// other calls are to go with it in one request. What is checked is not to be
+// copied any more.
+func (a *turnAsk) check() error {
+	if a.whole == nil {
+		a.whole = registry.RoundRobin{Turns: a.turn[:]}
+	}
+	return registry.Check(a.whole)
+}
 
 func (a *turnAsk) cursor() cursor {
 	return cursor{pool: a.turn[0].Pool, key: a.turn[0].Key, log: a.turn[0].LogID}
