@@ -418,3 +418,99 @@ func TestLeavingABatchOfKeys(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// Close settles who waits and breaks off what is on its way; nobody is left.
+func TestCloseSettlesAllCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t)
+		e.hang("a:1")
+		for _, opts := range []client.Options{{}, {WithoutSessions: true}} {
+			c := e.client(opts, "a:1")
+			var all sync.WaitGroup
+			for i := range 50 {
+				all.Go(func() {
+					var err error
+					if i%2 == 0 {
+						_, err = c.Pool("p").RR(t.Context(), "")
+					} else {
+						_, err = c.Pool("p").HRW(t.Context(), hrw.Count(1))
+					}
+					if code := registry.CodeOf(err); code != registry.Deadline && (code != registry.OutcomeUnknown || !opts.WithoutSessions) {
+						t.Errorf("%v", err)
+					}
+				})
+			}
+			synctest.Wait()
+			start := time.Now()
+			c.Close()
+			all.Wait()
+			_, err := c.Pool("p").RR(t.Context(), "")
+			wantCode(t, err, registry.Unavailable, "closed")
+			within(t, start, 0, 0)
+		}
+	})
+}
+
+// A batch that hangs keeps a session from being acknowledged any further. When
+// that has no room left, it is left to that batch, and another one opened.
+func TestAFullSessionIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := newEdge(t), newCluster(t)
+		a := e.serve("a:1", &replica{cluster: s})
+		c := e.client(client.Options{Timeout: 30 * time.Second, AttemptTimeout: 30 * time.Second}, "a:1")
+		first := make(chan struct{})
+		a.lose = loses("RrBatch", 1, func() error { <-first; return nil })
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			if got, err := c.Pool("p").RR(t.Context(), ""); err != nil || got.Node != "w-0000" {
+				t.Errorf("the first one: %+v, %v", got, err)
+			}
+		})
+		synctest.Wait()
+		for i := range registry.OutstandingMax + 1 {
+			got, err := c.Pool("p").RR(t.Context(), "")
+			if want := registry.NodeName(fmt.Sprintf("w-%04d", (i+1)%clusterNodes)); err != nil || got.Node != want {
+				t.Fatalf("call %d: %+v, %v, want %s", i, got, err, want)
+			}
+			if want := 1 + i/(registry.OutstandingMax-1); s.opened != want {
+				t.Fatalf("call %d: %d sessions were opened, want %d", i, s.opened, want)
+			}
+		}
+		close(first)
+		slow.Wait()
+	})
+}
+
+// Whatever the replicas do, every call returns by its deadline and a second more,
+// and says no more than it can know.
+func TestNoCallWaitsLongerThanItsDeadline(t *testing.T) {
+	for _, opts := range []client.Options{{}, {WithoutSessions: true}, {AttemptTimeout: 100 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEdge(t)
+			e.hang("a:1")
+			e.hole("b:1")
+			s := newCluster(t)
+			e.serve("c:1", &replica{cluster: s, lose: func(string) error { return wire.ToError(registry.Errorf(registry.OutcomeUnknown, "lost")) }})
+			c := e.client(opts, "a:1", "b:1", "c:1")
+			var all sync.WaitGroup
+			for i := range 300 {
+				all.Go(func() {
+					time.Sleep(time.Duration(i%97) * 50 * time.Millisecond)
+					start, span := time.Now(), time.Duration(1+i*37%7000)*time.Millisecond
+					ctx, cancel := context.WithTimeout(t.Context(), span)
+					defer cancel()
+					_, err := c.Pool("p").RR(ctx, fmt.Sprint(i%5))
+					switch registry.CodeOf(err) {
+					case registry.OutcomeUnknown, registry.Deadline, registry.Unavailable:
+					default:
+						t.Errorf("call %d: %v", i, err)
+					}
+					if took, most := time.Since(start), min(span, 5*time.Second)+time.Second; took > most {
+						t.Errorf("call %d, which had %s, took %s", i, span, took)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
