@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -52,50 +53,48 @@ func grpcOnly(t *testing.T, address string) http.Handler {
 	})
 }
 
-// streamer answers a watch with one pool after the other, each when it is asked
-// for, and then says that the pool is gone.
-type streamer struct {
-	rotav1connect.UnimplementedRegistryServiceHandler
+// watched is a voter whose watchers are told one thing after the other, each when
+// it is asked for: first the pool, then twice that it is as it was, and then
+// that it is gone.
+type watched struct {
+	voter
 	next chan struct{}
 }
 
-func (s *streamer) Watch(ctx context.Context, req *connect.Request[rotav1.WatchRequest], stream *connect.ServerStream[rotav1.WatchResponse]) error {
-	for range 3 {
-		select {
-		case <-s.next:
-		case <-ctx.Done():
-			return ctx.Err()
+func (v *watched) Watch(ctx context.Context, pool registry.PoolName, _ registry.Epoch) iter.Seq2[registry.PoolEvent, error] {
+	return func(yield func(registry.PoolEvent, error) bool) {
+		view, info, err := v.Read(ctx, registry.ReadOptions{})
+		for i := 0; err == nil && i < 3; i++ {
+			event := registry.PoolEvent{ReadInfo: info}
+			if i == 0 {
+				var whole registry.PoolInfo
+				whole, err = view.Pool(pool)
+				event.Pool = &whole
+			}
+			select {
+			case <-v.next:
+			case <-ctx.Done():
+				return
+			}
+			if !yield(event, err) {
+				return
+			}
 		}
-		if err := stream.Send(&rotav1.WatchResponse{}); err != nil {
-			return err
-		}
+		yield(registry.PoolEvent{}, registry.Errorf(registry.NotFound, "pool %q is gone", pool))
 	}
-	return connect.NewError(connect.CodeNotFound, errPlain)
-}
-
-// behindAProxy gives the client of a replica that only gRPC reaches.
-func behindAProxy(t *testing.T, c *cluster, s *streamer) (*client.Client, string) {
-	t.Helper()
-	api := (&voter{cluster: c}).api(t, "r1")
-	_, watch := rotav1connect.NewRegistryServiceHandler(s)
-	mux := http.NewServeMux()
-	mux.Handle("/", api)
-	mux.Handle(rotav1connect.RegistryServiceWatchProcedure, watch)
-	address := overHTTP2(t, grpcOnly(t, overHTTP2(t, mux)))
-	cl, err := client.Dial([]string{address}, client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cl.Close() })
-	return cl, address
 }
 
 // The Client needs nothing of what stands before a replica but that it passes
 // gRPC on: not one request goes another way.
 func TestBehindAProxyThatPassesGRPCOnly(t *testing.T) {
-	s := &streamer{next: make(chan struct{}, 1)}
 	c := newCluster(t)
-	cl, address := behindAProxy(t, c, s)
+	v := &watched{voter: voter{cluster: c}, next: make(chan struct{}, 1)}
+	address := overHTTP2(t, grpcOnly(t, overHTTP2(t, apiOf(t, v, "r1"))))
+	cl, err := client.Dial([]string{address}, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	refused, err := http.Post("http://"+address+rotav1connect.RegistryServiceRrTopicProcedure, "application/json", bytes.NewReader([]byte(`{"pool":"p"}`)))
@@ -136,13 +135,13 @@ func TestBehindAProxyThatPassesGRPCOnly(t *testing.T) {
 	wantCode(t, err, registry.NotFound, `"nowhere"`)
 	_, err = cl.Pool("nowhere").HRW(ctx, hrw.String("k"))
 	wantCode(t, err, registry.NotFound, `"nowhere"`)
-	streamThrough(t, ctx, cl, s)
+	streamThrough(t, ctx, cl, v.next)
 }
 
 // streamThrough: each message arrives when it is sent, and the end with its code.
-func streamThrough(t *testing.T, ctx context.Context, cl *client.Client, s *streamer) {
+func streamThrough(t *testing.T, ctx context.Context, cl *client.Client, next chan<- struct{}) {
 	t.Helper()
-	s.next <- struct{}{} // the call returns when the stream has begun
+	next <- struct{}{} // the call returns when the stream has begun
 	stream, err := cl.Registry().Watch(ctx, connect.NewRequest(&rotav1.WatchRequest{Pool: "p"}))
 	if err != nil {
 		t.Fatal(err)
@@ -150,10 +149,10 @@ func streamThrough(t *testing.T, ctx context.Context, cl *client.Client, s *stre
 	defer stream.Close()
 	for i := range 3 {
 		if i > 0 {
-			s.next <- struct{}{}
+			next <- struct{}{}
 		}
-		if !stream.Receive() {
-			t.Fatalf("message %d: %v", i, stream.Err())
+		if !stream.Receive() || (len(stream.Msg().GetPool().GetMembers()) == clusterNodes) != (i == 0) {
+			t.Fatalf("message %d: %v, %v", i, stream.Msg(), stream.Err())
 		}
 	}
 	if stream.Receive() || connect.CodeOf(stream.Err()) != connect.CodeNotFound {

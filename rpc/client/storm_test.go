@@ -48,10 +48,10 @@ func (v *voter) Read(context.Context, registry.ReadOptions) (*registry.View, reg
 	return &view, registry.ReadInfo{Position: v.cluster.at}, nil
 }
 
-// api gives the server of a voter.
-func (v *voter) api(t *testing.T, name registry.ReplicaName) *server.Server {
+// apiOf gives the server of a replica.
+func apiOf(t *testing.T, r server.Replica, name registry.ReplicaName) *server.Server {
 	t.Helper()
-	s, err := server.New(server.Options{Replica: v, Name: name})
+	s, err := server.New(server.Options{Replica: r, Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestAStormMovesEachCursorOncePerCall(t *testing.T) {
 			w := &weather{e: e, hosts: map[string]func(net.Conn){}, random: rand.New(rand.NewPCG(seed, 0))}
 			for _, address := range []string{"a:1", "b:1", "c:1"} {
 				v := &voter{cluster: c, before: w.before, after: w.after}
-				w.hosts[address] = e.host(v.api(t, registry.ReplicaName(address[:1])))
+				w.hosts[address] = e.host(apiOf(t, v, registry.ReplicaName(address[:1])))
 				e.up(address, w.hosts[address])
 			}
 			cl := e.client(client.Options{Timeout: 30 * time.Second}, "a:1", "b:1", "c:1")
