@@ -73,6 +73,11 @@ func (g *gate) script(ctx context.Context, method string) error {
 	case <-g.open:
 		return nil
 	case <-ctx.Done():
+	}
+	select {
+	case <-g.open: // whoever was cut off at the open gate has passed it
+		return nil
+	default:
 		g.gone.Add(1)
 		return wire.ToError(ctx.Err())
 	}
