@@ -266,9 +266,11 @@ func TestWithoutASessionABatchInDoubtIsUnknownToAll(t *testing.T) {
 		synctest.Wait()
 		close(g.open)
 		all.Wait()
-		synctest.Wait() // what was cut off is taken all the same
-		if n := len(a.got()); s.turns(t) != a.answers() || n > 6 {
-			t.Errorf("%d turns were taken in %d requests for %d", s.turns(t), n, a.answers())
+		synctest.Wait()
+		// Of a request that another one has cut off, connect decides whether it is
+		// begun: it is taken or not, and nobody asks for it again.
+		if n := len(a.got()); a.answers() != 20 || s.turns(t) < 1 || s.turns(t) > 20 || n > 6 {
+			t.Errorf("%d turns were taken in %d requests for %d, want each of 20 asked for once", s.turns(t), n, a.answers())
 		}
 	})
 }
