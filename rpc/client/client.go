@@ -30,6 +30,8 @@ type Client struct {
 
 	turns *gatherer[allTurns, turnAsk]
 	keys  *gatherer[question, keyAsk]
+
+	clock coarseClock // of the watches
 }
 
 // server is one replica as a Client reaches it.
@@ -54,6 +56,7 @@ func Dial(servers []string, opts Options) (*Client, error) {
 	c := &Client{options: opts, transport: transport.New(transport.Options{
 		Dial: opts.Dial, DialTimeout: min(dialTimeoutMax, opts.AttemptTimeout),
 	})}
+	c.clock.began = time.Now()
 	for _, address := range servers {
 		c.servers = append(c.servers, newServer(address, c.transport))
 	}
@@ -75,8 +78,8 @@ func newServer(address string, network *transport.Transport) *server {
 }
 
 // Close ends the calls that are under way, which fail as if they had been
-// cancelled, waits for them, and closes all connections. It always returns
-// nil, and may be called twice.
+// cancelled, and all watches, waits for them, and closes all connections. It
+// always returns nil, and may be called twice.
 func (c *Client) Close() error {
 	c.turns.close()
 	c.keys.close()
