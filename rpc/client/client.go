@@ -79,7 +79,7 @@ func newServer(address string, network *transport.Transport) *server {
 
 // Close ends the calls that are under way, which fail as if they had been
 // cancelled, and all watches, waits for them, and closes all connections. It
-// always returns nil, and may be called twice.
+// always returns nil, and may be called twice, but not by a watch's callback.
 func (c *Client) Close() error {
 	c.turns.close()
 	c.keys.close()

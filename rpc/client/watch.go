@@ -35,6 +35,9 @@ type WatchedPool struct {
 		sync.Mutex
 		closed bool
 		trails map[*trail]struct{}
+		// callbacks are the goroutines that make them; added to under the lock,
+		// never after closed.
+		callbacks sync.WaitGroup
 	}
 }
 
@@ -194,8 +197,9 @@ func (w *WatchedPool) Err() error {
 	return s.trouble
 }
 
-// Close ends the watch, and makes every question fail with unavailable. It
-// always returns nil, and may be called twice.
+// Close ends the watch, waits for callbacks under way, and makes every question
+// fail with unavailable. It always returns nil, and may be called twice, but not
+// by a callback.
 func (w *WatchedPool) Close() error {
 	w.cancel()
 	<-w.done
@@ -233,5 +237,6 @@ func (w *WatchedPool) finish() {
 	for t := range trails {
 		t.end()
 	}
+	w.mu.callbacks.Wait()
 	w.clock.release()
 }

@@ -46,10 +46,39 @@ func BenchmarkWatchedHRW(b *testing.B) {
 		b.Run(fmt.Sprint(members), func(b *testing.B) {
 			w, keys := copyOf(workers(members)), keys()
 			b.ReportAllocs()
+			b.ResetTimer()
 			for i := range b.N {
 				if a, err := w.HRW(keys[i%len(keys)]); err != nil || a.Node == "" {
 					b.Fatal(a, err)
 				}
+			}
+		})
+	}
+}
+
+func BenchmarkWatchedIsMine(b *testing.B) {
+	n, keys := copyOf(workers(10)).As("worker-3"), keys()
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if _, epoch := n.IsMine(keys[i%len(keys)]); epoch != 5 {
+			b.Fatal(epoch)
+		}
+	}
+}
+
+// BenchmarkWatchedShares is what one death costs a node that follows its share.
+func BenchmarkWatchedShares(b *testing.B) {
+	for _, members := range []int{10, 5_000} {
+		b.Run(fmt.Sprint(members), func(b *testing.B) {
+			info := workers(members)
+			before := newView(info)
+			info.Members = append([]registry.MemberInfo(nil), info.Members...)
+			info.Members[7].Eligible = false
+			after, was := newView(info), newOwners(before)
+			b.ResetTimer()
+			for range b.N {
+				transit(before, was, after).flows(3, 3)
 			}
 		})
 	}

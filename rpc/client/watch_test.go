@@ -357,6 +357,9 @@ func TestAPoolThatIsRemovedAndComesBack(t *testing.T) {
 			_, err = w.HRWWithin(t.Context(), hrw.String("k"), 5*time.Second)
 			wantCode(t, err, registry.NotFound)
 			wantCode(t, w.Err(), registry.NotFound)
+			if mine, _ := w.As("w-1").IsMine(hrw.String("k")); mine {
+				t.Error("a key of no pool is someone's")
+			}
 		}
 		wantGone()
 		time.Sleep(time.Minute)
@@ -546,6 +549,7 @@ func TestCloseEndsAWatch(t *testing.T) {
 						}
 						changes <- n
 					}()
+					stop := w.As("w-1").Follow(client.ShareEvents{OnGain: func(client.ShareChange) {}})
 					synctest.Wait()
 					start := time.Now()
 					for range 2 {
@@ -561,6 +565,8 @@ func TestCloseEndsAWatch(t *testing.T) {
 					_, err = w.HRWWithin(t.Context(), hrw.String("k"), 0)
 					wantCode(t, err, registry.Unavailable, "closed")
 					wantCode(t, w.Err(), registry.Unavailable)
+					stop()
+					w.As("w-1").Follow(client.ShareEvents{OnGain: func(client.ShareChange) { t.Error("called after Close") }})()
 					for range w.Changes(t.Context()) {
 						t.Error("a change after Close")
 					}
