@@ -4,8 +4,8 @@
 //
 // It owns the choice of the replica that is asked, the deadlines and the
 // retries; package transport makes its connections. It decides nothing about
-// pools: what a replica answers is passed on. It never imports Raft or
-// memberlist.
+// pools: what a replica answers is passed on, and a watched pool answers with
+// the replica's code. It never imports Raft or memberlist.
 //
 // # Which replica is asked
 //
@@ -85,6 +85,37 @@
 // the Client opens another one and goes on. [Options.WithoutSessions] does
 // without: all round robins of a batch then fail with outcome_unknown whenever
 // it may have been done.
+//
+// # Watched pools
+//
+// [Pool.Watch] keeps a copy of a pool in this process, which answers hrw as a
+// replica does at the same epoch, and asks nobody. A replica tells it of each
+// change, and once a second that there was none. When that is silent for 3 s,
+// or has not known itself up to date for 5 s, or breaks off, another one is
+// asked to go on from the copy's epoch: it sends what has changed since, or the
+// whole pool. What is from before the copy is not taken, so that its epoch
+// never goes back; after a cluster was set back to an earlier state, watch anew.
+//
+// The age of an answer is how long ago the copy was certainly up to date: the
+// time since a replica's word, and how long before it the replica had last
+// known itself so. Without a leader, or with no replica in reach, the copy
+// answers on and its age grows. Not in the age is how long the word was on its
+// way. What a process was sent while it was stopped for more than a second it
+// drops, because it cannot know how old that is.
+//
+// hrw is an assignment, not a lock. Copies of different epochs may give one key
+// to two nodes, and a node that is cut off goes on with keys that others have
+// been given. The epoch is the fencing token: who keeps what is done with a key
+// refuses what comes with an epoch lower than one it has seen for that key.
+// Where nothing can refuse, [WatchedPool.HRWWithin] asks whenever the copy is
+// too old, and a node does nothing while [WatchedPool.Age] is longer than others
+// take to find it dead; that makes two owners rare, not impossible.
+//
+// A node that works on the keys of a pool asks [WatchedNode.IsMine], and hears
+// by [WatchedNode.Follow] which share of all keys each change of the epoch gives
+// to it or takes from it, with a test for each key: it need not throw away all
+// it holds when some other node comes or goes. A death moves the keys of the
+// dead one and no others.
 //
 // # Errors
 //

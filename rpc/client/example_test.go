@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"sync"
+	"time"
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
@@ -96,3 +97,45 @@ func ExamplePool_RR() {
 	}
 	all.Wait()
 }
+
+// A worker that keeps something for each of its keys. Its copy of the pool says
+// which those are, without a call a key.
+func ExamplePool_Watch() {
+	c, err := client.Dial([]string{"127.0.0.1:7700", "127.0.0.1:7710", "127.0.0.1:7720"}, client.Options{By: "worker-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	pool, err := c.Pool("worker").Watch(context.Background())
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	defer pool.Close()
+
+	kept := newKeeper()
+	me := pool.As("worker-1")
+	stop := me.Follow(client.ShareEvents{
+		// Others may have had them while this worker was not looking.
+		OnGap:  func(c client.ShareChange) { kept.refresh(c.Moved) },
+		OnLose: func(c client.ShareChange) { kept.drop(c.Moved) },
+		OnGain: func(c client.ShareChange) {
+			log.Printf("at epoch %d, %.1f %% of all keys came: %v", c.To, 100*c.Share, c.Others)
+		},
+	})
+	defer stop()
+
+	key := hrw.String("192.0.2.7")
+	if mine, epoch := me.IsMine(key); mine && pool.Age() < 5*time.Second {
+		kept.work(key, epoch) // the epoch goes with the result, to whoever stores it
+	}
+}
+
+// keeper stands for what a worker holds.
+type keeper struct{}
+
+func newKeeper() keeper { return keeper{} }
+
+func (keeper) refresh(func(hrw.Key) bool)   {}
+func (keeper) drop(func(hrw.Key) bool)      {}
+func (keeper) work(hrw.Key, registry.Epoch) {}
