@@ -4,7 +4,8 @@
 GO ?= go
 export GO
 
-# Arguments of `make run` for rota dev: make run ARGS='--agents worker=5'.
+# Arguments of `make run` for rota dev: make run ARGS='--agents worker=5'; of
+# `make bench`: make bench ARGS='-only rr -repeat 1', or ARGS=-help.
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -12,7 +13,7 @@ ARGS ?=
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## Build bin/rota
 	$(GO) build -trimpath -o bin/ ./cmd/rota
@@ -29,11 +30,16 @@ e2e: ## The built binary alone: conformance of a cluster, real processes, kill -
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@tests/run.sh fuzz
 
-bench: ## Measure rota beside etcd and Redis on this machine, half an hour (ARGS='-only "rr, 64"')
-	$(GO) -C tests/bench run . $(ARGS)
+bench: ## Speed side by side with etcd and Redis, about fifteen minutes (ARGS=...)
+	@$(GO) -C tests/bench run . $(ARGS)
 
-bench-parts: ## Measure the parts: hrw, the state, the codec, snapshots
-	$(GO) test -run '^$$' -bench . -count 6 ./registry ./registry/hrw ./fsm | $(GO) -C tests/bench tool benchstat -
+# Benchmarks of the parts, six times each, summed up by benchstat.
+BENCH_PARTS = ./registry ./registry/hrw ./fsm
+
+bench-parts: ## Speed of registry, hrw and fsm in one process, about fifteen minutes
+	@mkdir -p bin && echo 'go test writes to bin/bench-parts.txt' >&2
+	@$(GO) test -run '^$$' -bench . -count 6 -timeout 60m $(BENCH_PARTS) >bin/bench-parts.txt || { cat bin/bench-parts.txt; exit 1; }
+	@$(GO) -C tests/bench tool benchstat parts=$(CURDIR)/bin/bench-parts.txt
 
 generate: ## Write rpc/gen from rpc/proto
 	$(GO) -C rpc/proto/generate run .

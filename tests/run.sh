@@ -58,8 +58,11 @@ vet_nested() {
 	return $bad
 }
 
-# test_bench tests how is measured, and measures nothing.
-test_bench() { $GO -C tests/bench test -count=1 ./...; }
+test_nested() {
+	local dir bad=0
+	for dir in "${nested[@]}"; do $GO -C "$dir" test -count=1 ./... || bad=1; done
+	return $bad
+}
 
 tidy_nested() {
 	local dir bad=0
@@ -110,7 +113,7 @@ unit() {
 	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
 	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
-	fetching 'the benchmark module' test_bench
+	fetching 'the nested modules' test_nested
 	step "conformance of the registry $race" $GO test $race -count=1 -skip '^TestCluster' ./tests/conformance
 }
 

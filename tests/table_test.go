@@ -8,8 +8,7 @@ const (
 	bolt       = "go.etcd.io/bbolt"
 	cobra      = "github.com/spf13/cobra"
 	grpc       = "google.golang.org/grpc"
-	etcd       = "go.etcd.io/etcd"
-	redis      = "github.com/redis/go-redis"
+	etcd       = "go.etcd.io/etcd/client/v3"
 	genproto   = "google.golang.org/genproto/googleapis/rpc" // grpc's own messages
 	connect    = "connectrpc.com/connect"
 	hclog      = "github.com/hashicorp/go-hclog"
@@ -20,8 +19,10 @@ const (
 	protobuf   = "google.golang.org/protobuf"
 	raft       = "github.com/hashicorp/raft"
 	raftBolt   = "github.com/hashicorp/raft-boltdb/v2"
+	redis      = "github.com/redis/go-redis/v9"
 	term       = "golang.org/x/term"
 	yaml       = "github.com/goccy/go-yaml"
+	zap        = "go.uber.org/zap" // etcd's logger
 )
 
 // layer says what a package may import.
@@ -87,13 +88,10 @@ func layers() map[string]layer {
 			modules: []string{cobra, pflag, yaml, prometheus, term, hclog, metrics, protobuf},
 		},
 		"tests": {},
-		// A module of its own, with the rivals that rota is measured beside.
-		"tests/bench": {
-			own:     []string{"registry", "registry/hrw", "rpc/client", gen, "tests/bench/load", "tests/bench/stand"},
-			modules: []string{grpc, etcd, redis},
+		"tests/bench": { // a module of its own
+			own:     []string{"registry", "registry/hrw", "gossip", "rpc/client", gen, genConnect},
+			modules: []string{etcd, redis, grpc, zap},
 		},
-		"tests/bench/load":  {},
-		"tests/bench/stand": {own: []string{"registry", "gossip", "rpc/client"}, modules: []string{etcd}},
 		"tests/conformance": {own: []string{"registry", "registry/hrw"}},
 		"tests/e2e":         {},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},

@@ -1,183 +1,107 @@
-// Command bench measures rota beside what users would otherwise take for its
-// work: etcd, whose key's version is a cursor, and Redis, whose counter is one.
-// It prints a Markdown table.
+// Command bench measures rota side by side with what its users would otherwise
+// take: etcd and Redis, on the same machine, the same disk and loopback, each
+// as it is shipped, and alone while it is measured. `make bench` runs it.
 //
-//	make bench
-//	make bench ARGS='-only "rr, 64" -repeat 5'
+// It is a module of its own, for etcd's server and the clients of others must
+// not move the versions of what rota itself is made of. The binaries that it
+// starts are built from source, rota's from the module above; redis-server is
+// the machine's own, and its rows are left out where there is none.
 //
-// All run as they are shipped, as real processes on this machine, with their
-// data on one disk, one system at a time: in each round rota, etcd and Redis are
-// started, asked and stopped, so that a machine that is busy for a while is so
-// for all, and the medians of the rounds are compared. A rival is asked in its
-// best way that gives the same thing. A run in which a call failed, or an answer
-// was none, is no measurement: the table then has the error.
+// What is compared is what a caller gets, not what a library could do: an
+// answer that counts has been checked, each rival is given the connections with
+// which it is fastest, and a row that fails shows its error instead of a
+// number. Nothing here judges: the exit code is 0 whether targets are met or
+// not.
 //
-// -evenness prints how even rendezvous hashing is, which is computed and not
-// measured.
+// go test -bench lost: it measures one thing after another, while a ratio on a
+// busy machine means something only when both sides are measured in turn.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
-	"strings"
 	"syscall"
 	"time"
-
-	"github.com/rota-registry/rota/tests/bench/load"
-	"github.com/rota-registry/rota/tests/bench/stand"
 )
 
-// waitMax bounds a wait within a client, longer than any call takes.
-const waitMax = 30 * time.Second
-
-// options are the flags.
+// options are what the command line says.
 type options struct {
-	only     *regexp.Regexp
-	repeat   int
-	measured time.Duration
 	dir      string
+	repeat   int
+	seconds  float64
+	only     *regexp.Regexp
 	list     bool
 	evenness bool
+	growth   bool
+	say      io.Writer // progress
 }
 
+// window is how long a row is measured each time.
+func (o options) window() time.Duration { return time.Duration(o.seconds * float64(time.Second)) }
+
 func main() {
-	if err := run(); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	if err := run(ctx, o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	o, err := parse()
-	if err != nil {
-		return err
+func parse(args []string) (options, error) {
+	o := options{say: os.Stderr}
+	var only string
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.StringVar(&o.dir, "dir", os.TempDir(), "directory for data, on the disk to measure on; what is put there is removed")
+	flags.IntVar(&o.repeat, "repeat", 3, "how often each row is measured; the median is shown")
+	flags.Float64Var(&o.seconds, "seconds", 5, "how long each row is measured each time")
+	flags.StringVar(&only, "only", "", "measure only the rows whose name matches this regular expression")
+	flags.BoolVar(&o.list, "list", false, "list the rows and their targets, and measure nothing")
+	flags.BoolVar(&o.evenness, "evenness", false, "print how even hrw is instead; nothing is started")
+	flags.BoolVar(&o.growth, "growth", false, "print how cost grows with members, pools and replicas instead")
+	if err := flags.Parse(args); err != nil {
+		return o, err
 	}
-	if o.evenness {
-		fmt.Print(evenness(evenMembers(), evenKeys))
-		return nil
+	re, err := regexp.Compile(only)
+	switch {
+	case err != nil:
+		return o, fmt.Errorf("-only %q: %w", only, err)
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("%q is no flag: see -help", flags.Arg(0))
+	case o.repeat < 1 || o.repeat > 100:
+		return o, fmt.Errorf("-repeat %d: 1 to 100 are possible", o.repeat)
+	case o.seconds < 0.1 || o.seconds > 600:
+		return o, fmt.Errorf("-seconds %g: 0.1 to 600 are possible", o.seconds)
 	}
-	var chosen []row
-	for _, r := range rows() {
-		if o.only.MatchString(r.what) {
-			chosen = append(chosen, r)
-		}
-	}
-	if o.list {
-		for _, r := range chosen {
-			fmt.Println(r.what)
-		}
-		return nil
-	}
-	if len(chosen) == 0 {
-		return fmt.Errorf("-only %s: no row is like that; -list lists them", o.only)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return table(ctx, o, chosen)
-}
-
-func parse() (options, error) {
-	o := options{}
-	only := flag.String("only", "", "rows to measure, a regular expression")
-	flag.IntVar(&o.repeat, "repeat", 3, "rounds; medians are shown")
-	flag.DurationVar(&o.measured, "for", 5*time.Second, "how long each is measured in a round")
-	flag.StringVar(&o.dir, "dir", "", "folder on the disk to use (default a temporary one)")
-	flag.BoolVar(&o.list, "list", false, "list the rows")
-	flag.BoolVar(&o.evenness, "evenness", false, "print how even hrw is")
-	flag.Parse()
-	var err error
-	if o.only, err = regexp.Compile(*only); err != nil {
-		return o, fmt.Errorf("-only: %w", err)
-	}
-	if o.repeat < 1 || o.measured <= 0 || flag.NArg() > 0 {
-		return o, errors.New("give at least one round and more than no time, and nothing but flags")
-	}
+	o.only = re
 	return o, nil
 }
 
-func table(ctx context.Context, o options, chosen []row) error {
+func run(ctx context.Context, o options, out io.Writer) error {
+	if o.list {
+		return listRows(out, rows())
+	}
+	if o.evenness {
+		return evenness(ctx, o.say, out, evenSizes())
+	}
 	dir, err := os.MkdirTemp(o.dir, "rota-bench-")
 	if err != nil {
-		return err
+		return fmt.Errorf("-dir: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	st := &stand.Stand{Dir: dir, Bin: dir}
-	say("building rota and etcd")
-	if err := st.Build(ctx); err != nil {
-		return err
+	o.dir = dir
+	if o.growth {
+		return growth(ctx, o, out)
 	}
-	about, err := machine(dir)
-	if err != nil {
-		return err
-	}
-	outcomes, err := measureAll(ctx, st, o, chosen)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s; `make bench ARGS='%s'`, medians of %d rounds of %v:\n\n", about, strings.Join(os.Args[1:], " "), o.repeat, o.measured)
-	fmt.Print("| work | rota | beside it | ratio | at least (p50: at most) | reached |\n|---|---|---|---|---|---|\n")
-	for _, r := range chosen {
-		fmt.Println(strings.Join(r.lines(outcomes), "\n"))
-	}
-	return nil
+	return compare(ctx, o, out)
 }
-
-// measureAll runs all rounds. What fails is the outcome of its work, and of no
-// other; the error is that of the run itself, which was cancelled.
-func measureAll(ctx context.Context, st *stand.Stand, o options, chosen []row) (map[string]outcome, error) {
-	results, faults := make(map[string][]load.Result), make(map[string]error)
-	for round := range o.repeat {
-		for _, which := range systems() {
-			list := works(chosen, which)
-			if len(list) == 0 {
-				continue
-			}
-			say("round %d of %d: %s", round+1, o.repeat, which)
-			site, err := start(ctx, st, which)
-			for _, w := range list {
-				name := w.String()
-				if err != nil {
-					faults[name] = err
-					continue
-				}
-				result, fault := measure(ctx, site, w, o)
-				if fault != nil {
-					faults[name] = fault
-					continue
-				}
-				say("  %-45s %12s  p50 %v", w.name, perSecond(result.Rate()), result.Latencies.Quantile(0.5))
-				results[name] = append(results[name], result)
-			}
-			if err == nil {
-				err = site.stop()
-			}
-			if ctx.Err() != nil {
-				return nil, errors.Join(ctx.Err(), err)
-			}
-		}
-	}
-	out := make(map[string]outcome)
-	for _, which := range systems() {
-		for _, w := range works(chosen, which) {
-			out[w.String()] = summary(results[w.String()], faults[w.String()])
-		}
-	}
-	return out, nil
-}
-
-func measure(ctx context.Context, s *site, w work, o options) (load.Result, error) {
-	op, end, err := w.open(ctx, s)
-	if err != nil {
-		return load.Result{}, err
-	}
-	defer end()
-	result, err := load.Run(ctx, load.Plan{Callers: w.callers, Warm: o.measured / 4, For: o.measured}, op)
-	return result, errors.Join(err, s.check(ctx))
-}
-
-func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

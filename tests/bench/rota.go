@@ -2,140 +2,238 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
-	"github.com/rota-registry/rota/registry/hrw"
 	"github.com/rota-registry/rota/rpc/client"
-	"github.com/rota-registry/rota/tests/bench/load"
 )
 
-// pool is the one that is asked: the default pool of all workers.
-const pool registry.PoolName = "worker"
-
-// whom says which replicas are asked. Callers share one client for each.
-type whom uint8
-
-const (
-	leader whom = iota
-	followers
-	everyone
-)
-
-// pick gives the addresses that one client each is made for.
-func (w whom) pick(leaderFirst []string) []string {
-	switch w {
-	case leader:
-		return leaderFirst[:1]
-	case followers:
-		return leaderFirst[1:]
-	default:
-		return leaderFirst
-	}
+// rotaCluster is replicas of rota, with every setting as it is shipped, and
+// nodes whose gossip is in this process.
+type rotaCluster struct {
+	processes
+	apis    []string
+	gossips []string
+	grpcs   []string       // of gRPC alone
+	ask     *client.Client // for all that is not measured
+	clients []*client.Client
+	nodes   []*gossip.Gossip
+	leader  string // API address, as of the last awaitLeader
 }
 
-// errNoTopic is a round robin that chose nobody, while ten nodes are eligible.
-var errNoTopic = errors.New("rota: an answer has no topic")
+// pool is the one that is asked: rota has it from the beginning, and its
+// members are all nodes of the type of that name.
+const pool = "worker"
 
-// asking is work that asks rota through its Go client.
-func asking(name string, callers int, who whom, op func(p *client.Pool) load.Op) work {
-	return work{on: rota, name: name, callers: callers, open: func(_ context.Context, s *site) (load.Op, func(), error) {
-		var clients []*client.Client
-		var ops []load.Op
-		end := func() {
-			for _, c := range clients {
-				_ = c.Close() // always nil
-			}
-		}
-		for _, api := range who.pick(s.rota.APIs) {
-			c, err := client.Dial([]string{api}, client.Options{})
-			if err != nil {
-				end()
-				return nil, nil, err
-			}
-			clients, ops = append(clients, c), append(ops, op(c.Pool(pool)))
-		}
-		return spread(ops), end, nil
-	}}
-}
-
-// spread lets the callers take turns with several ways to do a thing.
-func spread(ops []load.Op) load.Op {
-	return func(ctx context.Context, caller int) (int, error) { return ops[caller%len(ops)](ctx, caller) }
-}
-
-// rr asks for one turn a call.
-func rr(callers int, who whom, name string) work {
-	return asking(name, callers, who, func(p *client.Pool) load.Op {
-		return func(ctx context.Context, _ int) (int, error) {
-			answer, err := p.RR(ctx, "")
-			if err == nil && answer.Topic == "" {
-				err = errNoTopic
-			}
-			return 1, err
-		}
-	})
-}
-
-// rrMany asks for n turns a call.
-func rrMany(callers, n int, name string) work {
-	return asking(name, callers, leader, func(p *client.Pool) load.Op {
-		return func(ctx context.Context, _ int) (int, error) {
-			answers, err := p.RRN(ctx, "", n)
-			return topics(answers, n, err)
-		}
-	})
-}
-
-// topics looks at what a call for n answers brought.
-func topics(answers client.Answers, n int, err error) (int, error) {
+// startRota starts n replicas and waits until all have one leader.
+func startRota(ctx context.Context, b *bench, n int) (*rotaCluster, error) {
+	addrs, err := b.addrs.free(4 * n)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if len(answers.Each) != n {
-		return 0, fmt.Errorf("rota: %d answers, asked for %d", len(answers.Each), n)
+	c := &rotaCluster{}
+	for i := range n {
+		c.apis, c.gossips, c.grpcs = append(c.apis, addrs[4*i]), append(c.gossips, addrs[4*i+2]), append(c.grpcs, addrs[4*i+3])
 	}
-	for _, each := range answers.Each {
-		if each.Topic == "" {
-			return 0, errNoTopic
+	for i := range n {
+		name := fmt.Sprintf("r%d", i+1)
+		p, err := start(b.dir, name, b.rota, "server", "--name", name, "--data-dir", filepath.Join(b.dir, name),
+			"--api", c.apis[i], "--raft", addrs[4*i+1], "--gossip", c.gossips[i], "--grpc", c.grpcs[i],
+			"--replicas", strings.Join(c.apis, ","), "--gossip-profile", "lan")
+		if err != nil {
+			c.close()
+			return nil, err
 		}
+		c.processes = append(c.processes, p)
 	}
-	return n, nil
+	if c.ask, err = c.dial(c.apis...); err == nil {
+		err = c.await(ctx, c.findLeader)
+	}
+	if err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
 }
 
-// hrwOne asks for one key a call, all replicas alike.
-func hrwOne(callers int, name string, options ...client.ReadOption) work {
-	return asking(name, callers, everyone, func(p *client.Pool) load.Op {
-		keys := stringKeys(keysDiffering)
-		return func(ctx context.Context, caller int) (int, error) {
-			answer, err := p.HRW(ctx, keys[caller%len(keys)], options...)
-			if err == nil && answer.Topic == "" {
-				err = errNoTopic
-			}
-			return 1, err
+func (c *rotaCluster) close() {
+	for _, one := range c.clients {
+		_ = one.Close()
+	}
+	for _, g := range c.nodes {
+		_ = g.Close()
+	}
+	c.kill()
+}
+
+func (c *rotaCluster) dial(servers ...string) (*client.Client, error) {
+	one, err := client.Dial(servers, client.Options{By: "bench"})
+	if err != nil {
+		return nil, err
+	}
+	c.clients = append(c.clients, one)
+	return one, nil
+}
+
+// findLeader notes the leader, once every replica can be reached.
+func (c *rotaCluster) findLeader(ctx context.Context) error {
+	s, err := c.ask.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.ClusterID == "" || s.Leader == "" || len(s.Replicas) != len(c.apis) {
+		return fmt.Errorf("cluster %q, leader %q, %d replicas", s.ClusterID, s.Leader, len(s.Replicas))
+	}
+	for _, r := range s.Replicas {
+		if r.State != "leader" && r.State != "follower" {
+			return fmt.Errorf("replica %s is %s", r.Name, r.State)
 		}
+		if r.Name == s.Leader {
+			c.leader = r.API
+		}
+	}
+	return nil
+}
+
+func (c *rotaCluster) followers() []string {
+	return slices.DeleteFunc(slices.Clone(c.apis), func(a string) bool { return a == c.leader })
+}
+
+// from is the list of a client that begins at the i-th replica.
+func (c *rotaCluster) from(i int) []string {
+	i %= len(c.apis)
+	return slices.Concat(c.apis[i:], c.apis[:i])
+}
+
+// oneShared is one client, as a program has it, which first asks a follower:
+// that is what most programs get.
+func (c *rotaCluster) oneShared() ([]*client.Client, error) {
+	list := append(c.followers(), c.leader)
+	one, err := c.dial(list...)
+	return []*client.Client{one}, err
+}
+
+// onEach is one client for every replica, which asks that one first.
+func (c *rotaCluster) onEach() (all []*client.Client, err error) {
+	for i := range c.apis {
+		one, err := c.dial(c.from(i)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// only is n clients of the servers alone, dealt among them.
+func (c *rotaCluster) only(servers []string, n int) (all []*client.Client, err error) {
+	for i := range n {
+		one, err := c.dial(servers[i%len(servers)])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// live adds n nodes that gossip, and waits until they are eligible.
+func (c *rotaCluster) live(ctx context.Context, b *bench, n int) error {
+	s, err := c.ask.Status(ctx)
+	if err != nil {
+		return err
+	}
+	addrs, err := b.addrs.free(n)
+	if err != nil {
+		return err
+	}
+	for i := range n {
+		name := registry.NodeName(memberName(i))
+		if _, err := c.ask.AddNode(ctx, name, pool, ""); err != nil {
+			return err
+		}
+		g, err := gossip.Start(gossip.Config{
+			Name: string(name), Boot: string(newBoot()), Label: string(s.ClusterID), Role: gossip.Node,
+			Bind: addrs[i], Profile: gossip.LAN, Seeds: func() []string { return c.gossips },
+		})
+		if err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, g)
+	}
+	return c.await(ctx, func(ctx context.Context) error { return c.eligible(ctx, n) })
+}
+
+// eligible is nil when the pool has n eligible nodes on every replica.
+func (c *rotaCluster) eligible(ctx context.Context, n int) error {
+	return c.eachReplica(func(one *client.Client) error {
+		info, err := one.Pool(pool).Info(ctx, false)
+		if err == nil && info.EligibleCount != n {
+			err = fmt.Errorf("pool %s has %d eligible nodes on %s, want %d", pool, info.EligibleCount, info.ServedBy, n)
+		}
+		return err
 	})
 }
 
-// hrwMany asks for n keys a call, all replicas alike.
-func hrwMany(callers, n int, name string) work {
-	return asking(name, callers, everyone, func(p *client.Pool) load.Op {
-		keys := stringKeys(n)
-		return func(ctx context.Context, _ int) (int, error) {
-			answers, err := p.HRWs(ctx, keys)
-			return topics(answers, n, err)
-		}
+// caughtUp is nil when every replica knows what the cluster has decided.
+func (c *rotaCluster) caughtUp(ctx context.Context) error {
+	return c.eachReplica(func(one *client.Client) error {
+		_, err := one.Settings(ctx)
+		return err
 	})
 }
 
-// keysDiffering is how many keys the callers ask for.
-const keysDiffering = 1024
-
-func stringKeys(n int) []hrw.Key {
-	keys := make([]hrw.Key, n)
-	for i := range keys {
-		keys[i] = hrw.String(fmt.Sprintf("192.168.%d.%d", i/256%256, i%256))
+// eachReplica asks one after the other.
+func (c *rotaCluster) eachReplica(ask func(*client.Client) error) error {
+	for _, api := range c.apis {
+		one, err := client.Dial([]string{api}, client.Options{By: "bench"})
+		if err != nil {
+			return err
+		}
+		err = ask(one)
+		_ = one.Close()
+		if err != nil {
+			return err
+		}
 	}
-	return keys
+	return nil
+}
+
+func memberName(i int) string { return "worker-" + strconv.Itoa(i+1) }
+
+func newBoot() registry.BootID {
+	b := make([]byte, registry.BootIDLen/2)
+	_, _ = rand.Read(b) // It never fails.
+	return registry.BootID(hex.EncodeToString(b))
+}
+
+// steadily runs what measures and fails when the cluster changed meanwhile: a
+// number across an election or the death of a node is one of something else.
+func (c *rotaCluster) steadily(ctx context.Context, members int, measure func() (result, error)) (result, error) {
+	before := c.leader
+	if err := c.eligible(ctx, members); err != nil {
+		return result{}, fmt.Errorf("before: %w", err)
+	}
+	r, err := measure()
+	if err != nil {
+		return result{}, err
+	}
+	after, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := errors.Join(c.eligible(after, members), c.findLeader(after)); err != nil {
+		return result{}, fmt.Errorf("after: %w", err)
+	}
+	if c.leader != before {
+		return result{}, fmt.Errorf("the leader changed from %s to %s", before, c.leader)
+	}
+	return r, nil
 }

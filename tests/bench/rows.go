@@ -1,171 +1,229 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"time"
+	"io"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/rota-registry/rota/rpc/client"
-	"github.com/rota-registry/rota/tests/bench/load"
 )
 
-// row is one line of the table: what rota does, beside what users would
-// otherwise take, and what it should reach.
-type row struct {
-	what string
-	rota work
-	// latency compares the median latencies, not the rates.
-	latency bool
-	against []against
-	// least is the rate that it should reach alone; 0 is none.
-	least float64
-}
-
-// against is a rival. Rota should reach factor times its rate, or take at most
-// factor times its latency; 0 only shows it.
-type against struct {
-	rival  work
-	factor float64
-}
-
-// Connections of the clients that do not combine: as many for each system.
+// What every comparison has: replicas of rota and of etcd, members of the pool
+// that is asked, and connections of those rows that have their own.
 const (
-	plainConns = 16
-	redisConns = 128
-	txnPuts    = 128 // etcd's own limit of operations
-	pipelined  = 16
-	batch      = 1_000
-	batchers   = 8
+	replicas    = 3
+	members     = 10
+	connections = 16
 )
 
-// rows are the table, in order.
+// system is a group of processes that is alone while it is measured.
+type system int
+
+const (
+	onRota system = iota
+	onEtcd
+	onRedis
+)
+
+// contender is one thing that can be measured. Rows may share one: it is then
+// measured once for all of them.
+type contender struct {
+	on   system
+	name string
+	run  func(context.Context, *bench) (result, error)
+}
+
+// rival is what a row is compared with.
+type rival struct {
+	contender
+	// atLeast is the target of rota's rate over the rival's; 0 is none.
+	atLeast float64
+	// atMost is that of rota's median latency over the rival's; 0 is none.
+	atMost float64
+}
+
+// row is one line of work that people have rota do.
+type row struct {
+	name   string // for -only
+	work   string
+	ours   contender
+	by     measure
+	least  float64 // answers a second that are the target; 0 is none
+	rivals []rival
+}
+
+// measure is what of a result is shown.
+type measure int
+
+const (
+	byRate measure = iota
+	byP50
+)
+
+func etcdPuts(callers int) contender {
+	return contender{onEtcd, fmt.Sprintf("etcd Put, %d", callers), etcdWith(callers, etcdPut)}
+}
+
+func redisIncrs(callers int) contender {
+	return contender{onRedis, fmt.Sprintf("Redis INCR, %d", callers), redisWith(callers, redisIncr)}
+}
+
+func ours(name string, run func(context.Context, *bench) (result, error)) contender {
+	return contender{onRota, name, run}
+}
+
+// rows are all that is measured, in the order in which they are shown.
 func rows() []row {
-	put1 := putting("Put, 1 caller", 1, 1, leader, put)
-	put64 := putting("Put, 64 callers", 64, plainConns, leader, put)
-	put1024 := putting("Put, 1,024 callers", 1024, plainConns, leader, put)
-	txn1024 := putting("Txn of 128 Puts, 64 callers", 64, plainConns, leader, txn(txnPuts))
-	incr64 := counting("INCR, 64 callers", 64, 64, incr(1))
-	incr1024 := counting("INCR, 1,024 callers", 1024, redisConns, incr(1))
-	incrPipe := counting("INCR pipelined by 16, 64 callers", 64, 64, incrPipelined(pipelined))
-	incrBy := counting("INCRBY 1000, 8 callers", batchers, batchers, incr(batch))
-	get64 := putting("Get, linearizable, 64 callers", 64, plainConns, everyone, get())
-	get1024 := putting("Get, linearizable, 1,024 callers", 1024, plainConns, everyone, get())
-	getLocal := putting("Get, serializable, 1,024 callers", 1024, plainConns, everyone, get(clientv3.WithSerializable()))
-	rr64, rr1024 := rr(64, leader, "rr, 64 callers"), rr(1024, leader, "rr, 1,024 callers")
+	var all []row
+	for _, some := range [][]row{rrRows(), unaryRows(), batchRows(), followerRows(), hrwRows()} {
+		all = append(all, some...)
+	}
+	return append(all, row{
+		name: "hrw-watched", work: "hrw from a watched copy of the pool, in the client, 1 caller (12.5 M/s are 80 ns each)", least: 12.5e6,
+		ours: ours("hrw of a watched pool", rotaWatched),
+	})
+}
+
+func rrRows() []row {
+	const most = 8 // callers that have 128 operations each
+	txn := contender{onEtcd, fmt.Sprintf("etcd Txn of %d Puts, %d", etcdTxnOps, most), etcdWith(most, etcdTxn)}
+	pipelined := contender{onRedis, fmt.Sprintf("Redis INCR pipelined by %d, 64", redisPipeline), redisWith(64, redisPipelined)}
 	return []row{
-		{what: "rr, 1 caller, p50", rota: rr(1, leader, "rr, 1 caller"), latency: true, against: []against{{put1, 0.8}}},
-		{what: "rr, 64 callers, combined by the client", rota: rr64, against: []against{{put64, 3}}},
-		{what: "rr, 1,024 callers, combined by the client", rota: rr1024, against: []against{{put1024, 12}, {incr1024, 2}, {txn1024, 0}, {incrPipe, 0}}},
-		{what: "rr, plain unary gRPC, 64 callers", rota: plainRR(64, leader, plainConns, true, "rr, unary gRPC, 64 callers"), against: []against{{put64, 1}, {incr64, 0}}},
-		{what: "rr, plain unary gRPC, 1,024 callers", rota: plainRR(1024, leader, plainConns, true, "rr, unary gRPC, 1,024 callers"), against: []against{{put1024, 1}, {incr1024, 0}}},
-		{what: "the same on the API's port, 64 callers", rota: plainRR(64, leader, plainConns, false, "rr, unary gRPC, API's port, 64 callers"), against: []against{{put64, 0}}},
-		{what: "the same on the API's port, 1,024 callers", rota: plainRR(1024, leader, plainConns, false, "rr, unary gRPC, API's port, 1,024 callers"), against: []against{{put1024, 0}}},
-		{what: "rr in batches of 1,000", rota: rrMany(batchers, batch, "rr, 1,000 a call, 8 callers"), least: 1e6, against: []against{{incrBy, 0}}},
-		{what: "rr of followers only, 64 callers", rota: rr(64, followers, "rr of followers, 64 callers"), against: []against{{rr64, 0.7}}},
-		{what: "rr of followers only, 1,024 callers", rota: rr(1024, followers, "rr of followers, 1,024 callers"), against: []against{{rr1024, 0.7}}},
-		{what: "hrw linearizable, any replica, 64 callers", rota: hrwOne(64, "hrw, 64 callers"), against: []against{{get64, 2}}},
-		{what: "hrw linearizable, any replica, 1,024 callers", rota: hrwOne(1024, "hrw, 1,024 callers"), against: []against{{get1024, 5}}},
-		{what: "hrw local, 1,024 callers", rota: hrwOne(1024, "hrw local, 1,024 callers", client.Local()), against: []against{{getLocal, 3}}},
-		{what: "HrwTopics, 1,000 keys a call, 10 members", rota: hrwMany(batchers, batch, "hrw, 1,000 keys a call, 8 callers"), least: 1e6},
+		{
+			name: "rr-1", work: "rr, 1 caller, p50", by: byP50,
+			ours:   ours("rr, 1", rotaWith(1, everywhere, rotaInTurn)),
+			rivals: []rival{{contender: etcdPuts(1), atMost: 0.8}},
+		},
+		{
+			name: "rr-64", work: "rr, 64 callers of one client",
+			ours:   ours("rr, 64", rotaWith(64, shared, rotaRR)),
+			rivals: []rival{{contender: etcdPuts(64), atLeast: 3}},
+		},
+		{
+			name: "rr-1024", work: "rr, 1,024 callers of one client",
+			ours: ours("rr, 1024", rotaWith(1024, shared, rotaRR)),
+			rivals: []rival{
+				{contender: etcdPuts(1024), atLeast: 12},
+				{contender: redisIncrs(1024), atLeast: 2},
+				{contender: txn},
+				{contender: pipelined},
+			},
+		},
 	}
 }
 
-// works lists what is to be done to one system for some rows, each once.
-func works(of []row, on system) []work {
-	var list []work
-	seen := make(map[string]bool)
-	add := func(w work) {
-		if w.on == on && !seen[w.String()] {
-			seen[w.String()] = true
-			list = append(list, w)
+func unaryRows() (all []row) {
+	for _, callers := range []int{64, 1024} {
+		all = append(all, row{
+			name: fmt.Sprintf("unary-%d", callers), work: fmt.Sprintf("rr, plain unary gRPC, %s callers", thousands(callers)),
+			ours: ours(fmt.Sprintf("unary rr, %d", callers), rotaUnary(callers, grpcPort)),
+			rivals: []rival{
+				{contender: etcdPuts(callers), atLeast: 1},
+				{contender: redisIncrs(callers)},
+				{contender: ours(fmt.Sprintf("the same of the API's port, %d", callers), rotaUnary(callers, apiPort))},
+			},
+		})
+	}
+	return all
+}
+
+func batchRows() []row {
+	const n, callers = 1000, 8
+	return []row{
+		{
+			name: "rr-batch", work: fmt.Sprintf("rr in batches of %s, %d callers", thousands(n), callers), least: 1e6,
+			ours: ours("rr in batches", rotaWith(callers, everywhere, rotaRRN(n))),
+			rivals: []rival{{contender: contender{
+				onRedis, fmt.Sprintf("Redis INCRBY %d, %d", n, callers), redisWith(callers, redisIncrBy(n)),
+			}}},
+		},
+		{
+			name: "rr-prefetch", work: "rr with Prefetch, 64 callers",
+			ours:   ours("rr with turns taken ahead", rotaPrefetch),
+			rivals: []rival{{contender: etcdPuts(64)}},
+		},
+	}
+}
+
+// followerRows compare rota with itself: what a program loses that asks
+// replicas which do not lead.
+func followerRows() (all []row) {
+	for _, callers := range []int{64, 1024} {
+		leader := ours(fmt.Sprintf("rr of the leader, %d", callers), rotaWith(callers, onLeader, rotaRR))
+		all = append(all, row{
+			name: fmt.Sprintf("followers-%d", callers), work: fmt.Sprintf("rr asked of followers only, %s callers", thousands(callers)),
+			ours:   ours(fmt.Sprintf("rr of followers, %d", callers), rotaWith(callers, onFollowers, rotaRR)),
+			rivals: []rival{{contender: leader, atLeast: 0.7}},
+		})
+	}
+	return all
+}
+
+func hrwRows() []row {
+	linearizable := func(callers int, atLeast float64) row {
+		return row{
+			name: fmt.Sprintf("hrw-%d", callers), work: fmt.Sprintf("hrw linearizable, any replica, %s callers", thousands(callers)),
+			ours: ours(fmt.Sprintf("hrw, %d", callers), rotaWith(callers, everywhere, rotaHRW())),
+			rivals: []rival{{contender: contender{
+				onEtcd, fmt.Sprintf("etcd linearizable Get, %d", callers), etcdWith(callers, etcdGet()),
+			}, atLeast: atLeast}},
 		}
 	}
-	for _, r := range of {
-		add(r.rota)
-		for _, a := range r.against {
-			add(a.rival)
-		}
+	return []row{
+		linearizable(64, 2),
+		linearizable(1024, 5),
+		{
+			name: "hrw-local", work: "hrw local, any replica, 1,024 callers",
+			ours: ours("hrw local, 1024", rotaWith(1024, everywhere, rotaHRW(client.Local()))),
+			rivals: []rival{{contender: contender{
+				onEtcd, "etcd serializable Get, 1024", etcdWith(1024, etcdGet(clientv3.WithSerializable())),
+			}, atLeast: 3}},
+		},
+		{
+			name: "hrw-batch", work: fmt.Sprintf("hrw of %s keys a call, 8 callers", thousands(keys)), least: 1e6,
+			ours: ours("hrw of many keys", rotaWith(8, everywhere, rotaHRWs)),
+		},
 	}
-	return list
 }
 
-// outcome is what one work came to over all rounds: medians.
-type outcome struct {
-	rate float64
-	p50  time.Duration
-	err  error
+// listRows prints the rows and their targets.
+func listRows(out io.Writer, all []row) error {
+	lines := [][]string{{"row", "work", "target"}}
+	for _, r := range all {
+		lines = append(lines, []string{r.name, r.work, strings.Join(r.targets(), "; ")})
+	}
+	_, err := io.WriteString(out, markdown(lines))
+	return err
 }
 
-// summary takes the medians of the rounds.
-func summary(rounds []load.Result, err error) outcome {
-	if err != nil || len(rounds) == 0 {
-		return outcome{err: err}
-	}
-	var rates []float64
-	var p50s []time.Duration
-	for _, r := range rounds {
-		rates, p50s = append(rates, r.Rate()), append(p50s, r.Latencies.Quantile(0.5))
-	}
-	return outcome{rate: load.Median(rates), p50: load.Median(p50s)}
-}
-
-// lines are a row's in the table, one for each rival.
-func (r row) lines(of map[string]outcome) []string {
-	own := of[r.rota.String()]
-	if own.err != nil {
-		return []string{fmt.Sprintf("| %s | %v | | | | |", r.what, own.err)}
-	}
-	var lines []string
+func (r row) targets() (all []string) {
 	if r.least > 0 {
-		lines = append(lines, fmt.Sprintf("| %s | %s | | | %s | %s |", r.what, perSecond(own.rate), perSecond(r.least), met(own.rate >= r.least)))
+		all = append(all, r.floor())
 	}
-	for _, a := range r.against {
-		lines = append(lines, r.line(a, own, of[a.rival.String()]))
+	for _, o := range r.rivals {
+		if t := o.target(); t != none {
+			all = append(all, t+" "+o.name)
+		}
 	}
-	return lines
+	return all
 }
 
-func (r row) line(a against, own, other outcome) string {
-	if other.err != nil {
-		return fmt.Sprintf("| %s | %s | %s: %v | | | |", r.what, r.shown(own), a.rival, other.err)
-	}
-	ratio := own.rate / other.rate
-	reached := ratio >= a.factor
-	if r.latency {
-		ratio = float64(own.p50) / float64(other.p50)
-		reached = ratio <= a.factor
-	}
-	target, verdict := "shown", ""
-	if a.factor > 0 {
-		target, verdict = fmt.Sprintf("%.3g ×", a.factor), met(reached)
-	}
-	return fmt.Sprintf("| %s | %s | %s: %s | %.2f × | %s | %s |", r.what, r.shown(own), a.rival, r.shown(other), ratio, target, verdict)
-}
+func (r row) floor() string { return "≥ " + number(r.least) + "/s" }
 
-func (r row) shown(o outcome) string {
-	if r.latency {
-		return o.p50.Round(10 * time.Microsecond).String()
-	}
-	return perSecond(o.rate)
-}
-
-func met(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
-}
-
-// perSecond gives three digits, which is more than one run can tell.
-func perSecond(rate float64) string {
+func (o rival) target() string {
 	switch {
-	case rate >= 1e6:
-		return fmt.Sprintf("%.2f M/s", rate/1e6)
-	case rate >= 1e4:
-		return fmt.Sprintf("%.0f k/s", rate/1e3)
-	case rate >= 1e3:
-		return fmt.Sprintf("%.1f k/s", rate/1e3)
+	case o.atLeast > 0:
+		return fmt.Sprintf("≥ %g ×", o.atLeast)
+	case o.atMost > 0:
+		return fmt.Sprintf("≤ %g ×", o.atMost)
 	}
-	return fmt.Sprintf("%.0f/s", rate)
+	return none
+}
+
+// met says whether a ratio of rota over the rival is what it should be.
+func (o rival) met(ratio float64) bool {
+	return ratio >= o.atLeast && (o.atMost == 0 || ratio <= o.atMost)
 }
