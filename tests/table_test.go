@@ -49,6 +49,8 @@ func layers() map[string]layer {
 	return map[string]layer{
 		"registry":     {own: []string{"registry/hrw"}, never: impure()},
 		"registry/hrw": {never: impure(), except: []string{"net/netip"}},
+		// Of time it has the type of a span, and no clock.
+		"registry/pace": {never: impure(), except: []string{"time"}},
 		// Raft hands readers over and calls from several goroutines; what the
 		// machine decides reads neither clock nor chance nor disk.
 		"fsm": {
@@ -57,7 +59,7 @@ func layers() map[string]layer {
 		},
 		"gossip": {modules: []string{memberlist, hclog}},
 		"fsm/replica": {
-			own:     []string{"fsm", "registry", "gossip"},
+			own:     []string{"fsm", "registry", "registry/pace", "gossip"},
 			modules: []string{raft, raftBolt, bolt, hclog, metrics},
 		},
 		"fsm/replica/metricscompat": {modules: []string{metrics}}, // a module of its own
@@ -71,7 +73,7 @@ func layers() map[string]layer {
 			modules: []string{connect, grpc, genproto, protobuf, hclog},
 		},
 		"rpc/client": {
-			own:     []string{"registry", "registry/hrw", "rpc/wire", "rpc/transport", gen, genConnect},
+			own:     []string{"registry", "registry/hrw", "registry/pace", "rpc/wire", "rpc/transport", gen, genConnect},
 			modules: []string{connect, protobuf},
 		},
 		"rpc/replicas": {

@@ -8,13 +8,13 @@ import (
 
 	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/pace"
 )
 
 const (
-	// flightsMax is how many batches are on their way at once. One would leave
-	// the disk idle while answers are handed out; each one more makes batches
-	// smaller and entries more. Of two, three and four, three had the best median
-	// with 1,024 callers at three replicas, by less than the runs differed.
+	// flightsMax is how many batches are on their way at once, when they are slow:
+	// see package pace. More would not make it faster, and every one that is lost
+	// in a hung leader keeps its slot for flightTime.
 	flightsMax = 3
 	// flightTime bounds how long one batch may take. It is not the longest
 	// deadline of its requests, because a batch that is lost in a hung leader
@@ -39,13 +39,14 @@ type (
 // at a time. Times are since any one moment.
 //
 // Every request that arrives is answered exactly once. A batch is what waited,
-// from the oldest on, as much as fits; whoever waits while a slot is free and
-// no leader was missing is in a batch at once.
+// from the oldest on, as much as fits; when it goes, package pace says, unless a
+// leader was missing.
 type combiner struct {
 	held   map[requestID]*request // those not answered yet
 	queue  list.List              // of *request, by id: held and in no batch
 	bytes  int                    // of all that is held
 	flying map[batchID]batch      // at most flightsMax
+	pace   pace.Pace
 	last   batchID
 
 	// refusal is what the last batch that ended heard when nothing was done
@@ -71,6 +72,7 @@ type request struct {
 type batch struct {
 	id       batchID
 	turns    []registry.Turn
+	departed time.Duration
 	deadline time.Duration
 	requests []*request
 }
@@ -79,7 +81,8 @@ type batch struct {
 type step struct {
 	propose []batch // each ends in finish
 	answer  []answer
-	pause   bool // call resume when retryEvery has passed
+	pause   bool          // call resume when retryEvery has passed
+	wake    time.Duration // call wake then, if not 0
 }
 
 // answer is the one that a request gets.
@@ -90,7 +93,7 @@ type answer struct {
 }
 
 func newCombiner() combiner {
-	return combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch)}
+	return combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch), pace: pace.Pace{Max: flightsMax}}
 }
 
 // arrive takes a request; its id is larger than all before it, and its turns
@@ -119,6 +122,7 @@ func (c *combiner) arrive(now time.Duration, id requestID, turns []registry.Turn
 func (c *combiner) finish(now time.Duration, id batchID, out fsm.Outcome, err error) (s step) {
 	b := c.flying[id]
 	delete(c.flying, id)
+	c.pace.End()
 	if err == nil && out.Err == nil && len(out.Result.Turns) != len(b.turns) {
 		err = registry.Errorf(registry.OutcomeUnknown, "round robin: the leader gave %d answers to %d turns, and what was done is not known: look before you ask again", len(out.Result.Turns), len(b.turns))
 	}
@@ -127,6 +131,7 @@ func (c *combiner) finish(now time.Duration, id batchID, out fsm.Outcome, err er
 	} else {
 		c.refusal = nil
 		c.tell(b, out, err, &s)
+		c.pace.Arrive(now, b.departed, len(s.answer), c.queue.Len())
 	}
 	c.fill(now, &s)
 	return s
@@ -190,6 +195,12 @@ func (c *combiner) resume(now time.Duration) (s step) {
 	return s
 }
 
+// wake is told that the time has come which a step asked for.
+func (c *combiner) wake(now time.Duration) (s step) {
+	c.fill(now, &s)
+	return s
+}
+
 // leave is told of a request whose time is over. In no batch, it is answered
 // that nothing was done; what its batch comes to will be its answer otherwise.
 func (c *combiner) leave(id requestID) (s step) {
@@ -223,13 +234,21 @@ func (c *combiner) close(why error) (s step) {
 	return s
 }
 
-// fill proposes for as long as there is somebody and a slot.
+// fill proposes what is to go now.
 func (c *combiner) fill(now time.Duration, s *step) {
-	for c.closed == nil && !c.paused && len(c.flying) < flightsMax {
+	for c.closed == nil && !c.paused {
+		goes, at := c.pace.Next(now, c.queue.Len())
+		if !goes {
+			s.wake = at
+			return
+		}
 		b := c.gather(now, s)
 		if len(b.requests) == 0 {
 			return
 		}
+		c.pace.Begin(now)
+		c.pace.Depart(now, c.queue.Len())
+		b.departed = now
 		c.last++
 		b.id = c.last
 		c.flying[b.id] = b

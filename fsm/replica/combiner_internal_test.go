@@ -9,6 +9,7 @@ import (
 
 	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/pace"
 	"pgregory.net/rapid"
 )
 
@@ -68,7 +69,7 @@ func filled(t *testing.T, n int, deadline time.Duration) *combiner {
 	t.Helper()
 	c := newCombiner()
 	for id := range requestID(flightsMax + n) {
-		s := c.arrive(0, id+1, one(), deadline)
+		s := c.arrive(min(time.Duration(id), flightsMax-1)*pace.Slow, id+1, one(), deadline)
 		if len(s.answer) != 0 || (len(s.propose) == 1) != (id < flightsMax) {
 			t.Fatalf("request %d: %d answers, %d batches", id+1, len(s.answer), len(s.propose))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/pace"
 )
 
 // happening is one thing that may happen to a combiner: a number that says
@@ -23,6 +24,7 @@ type watched struct {
 	t          fataler
 	c          combiner
 	now        time.Duration
+	alarm      time.Duration // when it wants to be woken, if that is not past
 	asked      map[requestID]*asked
 	waiting    []*asked // held and in no batch, oldest first
 	flying     map[batchID]batch
@@ -58,7 +60,7 @@ func newWatched(t fataler) *watched {
 // for, word for word.
 func (w *watched) run(script []happening) string {
 	for _, h := range script {
-		w.now += time.Duration(h.wait) * time.Millisecond
+		w.pass(time.Duration(h.wait) * time.Millisecond)
 		w.happen(h)
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.flying)) {
@@ -77,6 +79,16 @@ func (w *watched) run(script []happening) string {
 		w.t.Fatalf("the combiner still holds %d requests, %d bytes, %d in its queue", len(w.c.held), w.c.bytes, w.c.queue.Len())
 	}
 	return w.transcript.String()
+}
+
+// pass lets time pass, and wakes the combiner when it wants to be woken.
+func (w *watched) pass(span time.Duration) {
+	end := w.now + span
+	for w.alarm > w.now && w.alarm <= end {
+		w.now = w.alarm
+		w.took(w.c.wake(w.now), func() {})
+	}
+	w.now = end
 }
 
 func (w *watched) happen(h happening) {
@@ -192,8 +204,23 @@ func (w *watched) took(s step, move func()) {
 	if len(w.flying) > flightsMax {
 		w.t.Fatalf("%d batches fly", len(w.flying))
 	}
+	if s.wake > 0 && (w.alarm <= w.now || s.wake < w.alarm) {
+		w.alarm = s.wake
+	}
 	if !w.closed && !w.paused && len(w.waiting) > 0 && len(w.flying) < flightsMax {
-		w.t.Fatalf("request %d waits though %d of %d slots are free", w.waiting[0].id, flightsMax-len(w.flying), flightsMax)
+		w.goesSoon()
+	}
+}
+
+// goesSoon: whoever waits while a slot is free is looked at again soon, at once
+// if nothing is under way.
+func (w *watched) goesSoon() {
+	soon := pace.Slow
+	if len(w.flying) == 0 {
+		soon = time.Millisecond
+	}
+	if w.alarm <= w.now || w.alarm > w.now+soon {
+		w.t.Fatalf("request %d waits at %s though %d of %d slots are free, and is looked at again at %s", w.waiting[0].id, w.now, flightsMax-len(w.flying), flightsMax, w.alarm)
 	}
 }
 

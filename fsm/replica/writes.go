@@ -102,6 +102,9 @@ func (w *writes) do(event func(*combiner, time.Duration) step) {
 	if s.pause {
 		w.spawn(w.rest) // if not, close answers who waits
 	}
+	if s.wake > 0 {
+		time.AfterFunc(s.wake-time.Since(w.began), w.wake)
+	}
 }
 
 func (w *writes) fly(b batch) {
@@ -113,6 +116,10 @@ func (w *writes) fly(b batch) {
 
 func (w *writes) finish(b batch, out fsm.Outcome, err error) {
 	w.do(func(c *combiner, now time.Duration) step { return c.finish(now, b.id, out, err) })
+}
+
+func (w *writes) wake() {
+	w.do(func(c *combiner, now time.Duration) step { return c.wake(now) })
 }
 
 func (w *writes) rest() {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/registry/pace"
 	"github.com/rota-registry/rota/rpc/client"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 	"github.com/rota-registry/rota/rpc/wire"
@@ -99,6 +100,7 @@ func busy(t *testing.T, e *edge, r *replica, flights *sync.WaitGroup, call func(
 				t.Error(err)
 			}
 		})
+		time.Sleep(pace.Slow) // before that, the second one waits for the first
 		synctest.Wait()
 	}
 	return c, g
@@ -328,7 +330,7 @@ func TestABatchLeavesAHungReplica(t *testing.T) {
 			})
 		}
 		all.Wait()
-		within(t, start, 1500*time.Millisecond, 1500*time.Millisecond)
+		within(t, start, 1500*time.Millisecond, 1500*time.Millisecond+pace.Slow)
 		if s.turns(t) != 101 {
 			t.Errorf("%d turns were taken, want 101", s.turns(t))
 		}
@@ -361,6 +363,7 @@ func TestKeysGoTogether(t *testing.T) {
 		}
 		for i := range 2 {
 			ask(i)
+			time.Sleep(pace.Slow)
 			synctest.Wait()
 		}
 		for i := range 50 {

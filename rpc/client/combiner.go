@@ -4,15 +4,13 @@ import (
 	"time"
 
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/pace"
 )
 
 const (
-	// flightsMax is how many batches of one kind are on their way at once. One
-	// alone would have everybody wait behind a batch whose answer was lost, and
-	// every call for the rest of the batch before its own. Each one more makes
-	// batches smaller, so that a call costs more: of 64 callers at three replicas
-	// one turn took 132 us of the replicas' time with one, 169 with two, 200 with
-	// three and 256 with four, and throughput fell from two on.
+	// flightsMax is how many batches of one kind are on their way at once, when
+	// they are slow: see package pace. One alone would have everybody wait behind
+	// a batch whose answer was lost.
 	flightsMax = 2
 	// endGrace is how long past its deadline a call waits for the word of a
 	// batch that ends about then, before its outcome is unknown. It is part of
@@ -68,6 +66,7 @@ type cargo[A any] interface {
 type batch[A any] struct {
 	cargo    cargo[A]
 	callers  []*caller[A]
+	departed time.Duration
 	deadline time.Duration // the latest of its callers'
 	waiting  int           // callers who have not given up
 
@@ -79,39 +78,46 @@ type batch[A any] struct {
 // done now. It has no goroutine, clock or channel, and one caller at a time.
 // Times are since any one moment.
 //
-// Every call that arrives is settled exactly once. A flight is launched as soon
-// as somebody waits and one is free; it boards what waits when it departs, from
-// the oldest call on, as much as fits. At most one flight is boarding, because
-// whoever arrives while one is can go with it.
+// Every call that arrives is settled exactly once. A flight is launched when
+// package pace says; it boards what waits when it departs, from the oldest call
+// on, as much as fits. At most one flight is boarding, because whoever arrives
+// while one is can go with it.
 type combiner[A any] struct {
 	kind        kind   // of its calls
 	last        uint64 // number of the latest arrival
 	first, tail *caller[A]
-	waiting     int  // in the queue
-	flights     int  // launched and not ended, at most flightsMax
-	boarding    bool // one of them has not departed
+	waiting     int       // in the queue
+	pace        pace.Pace // of its flights, from launch to end
+	boarding    bool      // one of them has not departed
 	// What the boarding flight has to do first ends by until; those up to
 	// number upTo hear of it. Zero when it has nothing to do.
 	until time.Duration
 	upTo  uint64
 }
 
-// arrive takes a call. If launch, a flight begins.
-func (m *combiner[A]) arrive(c *caller[A]) (launch bool) {
+func newCombiner[A any](of kind) *combiner[A] {
+	return &combiner[A]{kind: of, pace: pace.Pace{Max: flightsMax}}
+}
+
+// arrive takes a call, before the next launch.
+func (m *combiner[A]) arrive(c *caller[A]) {
 	m.last++
 	c.number, c.stage = m.last, queued
 	m.insert(m.tail, c)
-	return m.launch()
 }
 
-// launch begins a flight if there is somebody to fly and one is free.
-func (m *combiner[A]) launch() bool {
-	if m.first == nil || m.boarding || m.flights == flightsMax {
-		return false
+// launch says whether a flight begins now. If not, at is when to ask again, if
+// it is not 0.
+func (m *combiner[A]) launch(now time.Duration) (begins bool, at time.Duration) {
+	if m.boarding {
+		return false, 0
 	}
-	m.flights++
-	m.boarding = true
-	return true
+	begins, at = m.pace.Next(now, m.waiting)
+	if begins {
+		m.pace.Begin(now)
+		m.boarding = true
+	}
+	return begins, at
 }
 
 // prepare is told that the boarding flight has something to do first. It gives
@@ -142,7 +148,7 @@ func (m *combiner[A]) refuse(err error) (told []*caller[A]) {
 // the flight must end. Whoever is too late is settled.
 func (m *combiner[A]) depart(now time.Duration, load cargo[A]) (b *batch[A], late []*caller[A]) {
 	m.boarding, m.until = false, 0
-	b = &batch[A]{cargo: load, callers: make([]*caller[A], 0, m.waiting)}
+	b = &batch[A]{cargo: load, callers: make([]*caller[A], 0, m.waiting), departed: now}
 	for m.first != nil {
 		c := m.first
 		if c.deadline <= now {
@@ -160,6 +166,7 @@ func (m *combiner[A]) depart(now time.Duration, load cargo[A]) (b *batch[A], lat
 		b.deadline = max(b.deadline, c.deadline)
 	}
 	load.seal()
+	m.pace.Depart(now, m.waiting)
 	b.waiting = len(b.callers)
 	if b.waiting == 0 {
 		return nil, late
@@ -169,7 +176,8 @@ func (m *combiner[A]) depart(now time.Duration, load cargo[A]) (b *batch[A], lat
 
 // land settles the calls of a batch with what became of it; who has given up
 // is settled already. The flight goes on until it ends.
-func (m *combiner[A]) land(b *batch[A], err error) (told []*caller[A]) {
+func (m *combiner[A]) land(now time.Duration, b *batch[A], err error) (told []*caller[A]) {
+	m.pace.Arrive(now, b.departed, b.waiting, m.waiting)
 	told = b.callers[:0]
 	for _, c := range b.callers {
 		if c.batch == b {
@@ -201,11 +209,8 @@ func (m *combiner[A]) takeBack(b *batch[A], err error) (told []*caller[A]) {
 	return told
 }
 
-// end ends a flight. If again, the same goroutine begins another.
-func (m *combiner[A]) end() (again bool) {
-	m.flights--
-	return m.launch()
-}
+// end ends a flight, before the next launch.
+func (m *combiner[A]) end() { m.pace.End() }
 
 // leave is told of a call whose time is over, or that was cancelled. In no
 // batch, it is settled: nothing was done. In a batch that goes on without it,
@@ -254,8 +259,8 @@ func (m *combiner[A]) close() (told []*caller[A]) {
 	return told
 }
 
-// idle reports that the combiner is as it was made.
-func (m *combiner[A]) idle() bool { return m.first == nil && m.flights == 0 }
+// idle reports that nobody waits or flies.
+func (m *combiner[A]) idle() bool { return m.first == nil && m.pace.Trips() == 0 }
 
 // insert puts a call into the queue behind another, or at its head if that is
 // nil.

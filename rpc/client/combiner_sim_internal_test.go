@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/pace"
 )
 
 // happening is one thing that may happen to a combiner: a number that says
@@ -26,6 +27,7 @@ type watched struct {
 	m       combiner[turnAsk]
 	session *session
 	now     time.Duration
+	alarm   time.Duration // when to ask again for a flight, if that is not past
 	asked   []*asked
 	waiting []*asked // in no batch, first to fly first
 	flying  []*batch[turnAsk]
@@ -51,14 +53,14 @@ type asked struct {
 }
 
 func newWatched(t fataler) *watched {
-	return &watched{t: t, m: combiner[turnAsk]{kind: counted}, now: time.Hour, session: newSession("s"), taken: map[cursor]int{}, serials: map[string]bool{}}
+	return &watched{t: t, m: *newCombiner[turnAsk](counted), now: time.Hour, session: newSession("s"), taken: map[cursor]int{}, serials: map[string]bool{}}
 }
 
 // run lets things happen, ends all that is left, and gives the story, word for
 // word.
 func (w *watched) run(script []happening) string {
 	for _, h := range script {
-		w.now += time.Duration(h.wait) * time.Millisecond
+		w.pass(time.Duration(h.wait) * time.Millisecond)
 		w.happen(h)
 		w.check()
 	}
@@ -78,9 +80,30 @@ func (w *watched) run(script []happening) string {
 		}
 	}
 	if !w.m.idle() || w.m.waiting != 0 || w.m.tail != nil || w.session.room() != registry.OutstandingMax {
-		w.t.Fatalf("at the end %d wait in %d flights, and the session has room for %d", w.m.waiting, w.m.flights, w.session.room())
+		w.t.Fatalf("at the end %d wait in %d flights, and the session has room for %d", w.m.waiting, w.m.pace.Trips(), w.session.room())
 	}
 	return w.transcript.String()
+}
+
+// pass lets time pass, and asks again for a flight when that is due.
+func (w *watched) pass(span time.Duration) {
+	end := w.now + span
+	for w.alarm > w.now && w.alarm <= end {
+		w.now = w.alarm
+		w.launch()
+	}
+	w.now = end
+}
+
+func (w *watched) launch() {
+	if _, at := w.m.launch(w.now); at > 0 && (w.alarm <= w.now || at < w.alarm) {
+		w.alarm = at
+	}
+}
+
+func (w *watched) end() {
+	w.m.end()
+	w.launch()
 }
 
 func (w *watched) happen(h happening) {
@@ -104,13 +127,19 @@ func (w *watched) mayLeave() []*asked {
 	return slices.DeleteFunc(slices.Clone(w.asked), func(a *asked) bool { return a.settled > 0 || a.patient })
 }
 
-// check: nobody waits while a flight is free, and there are never too many.
+// check: who waits while a flight is free is looked at again soon, and there are
+// never too many.
 func (w *watched) check() {
-	if n := len(w.flying) + w.landed; w.m.flights > flightsMax || w.m.flights < n || w.m.boarding != (w.m.flights > n) {
-		w.t.Fatalf("%d flights, of which %d fly or have landed; boarding: %v", w.m.flights, n, w.m.boarding)
+	flights, n := w.m.pace.Trips(), len(w.flying)+w.landed
+	if flights > flightsMax || flights < n || w.m.boarding != (flights > n) {
+		w.t.Fatalf("%d flights, of which %d fly or have landed; boarding: %v", flights, n, w.m.boarding)
 	}
-	if len(w.waiting) > 0 && !w.m.boarding && w.m.flights < flightsMax {
-		w.t.Fatalf("%d calls wait though a flight is free", len(w.waiting))
+	soon := pace.Slow
+	if flights == 0 {
+		soon = time.Millisecond
+	}
+	if len(w.waiting) > 0 && !w.m.boarding && flights < flightsMax && (w.alarm <= w.now || w.alarm > w.now+soon) {
+		w.t.Fatalf("%d calls wait at %s though a flight is free, and that is looked at again at %s", len(w.waiting), w.now, w.alarm)
 	}
 }
 
@@ -130,6 +159,7 @@ func (w *watched) arrives(h happening) {
 	a := &asked{c: c}
 	w.asked, w.waiting = append(w.asked, a), append(w.waiting, a)
 	w.m.arrive(c)
+	w.launch()
 }
 
 // departs lets the boarding flight go; how 1 and 2 prepare it first, which may
@@ -145,7 +175,7 @@ func (w *watched) departs(how int) {
 	if how == 2 && w.preps {
 		w.preps = false
 		w.told(w.m.refuse(registry.ErrUnavailable), registry.ErrUnavailable)
-		w.m.end() // at once, and the same flight takes who is left
+		w.end() // at once, and the same flight takes who is left
 		return
 	}
 	w.preps = false
@@ -153,14 +183,14 @@ func (w *watched) departs(how int) {
 	b, late := w.m.depart(w.now, load)
 	w.told(late, tooLate())
 	if b == nil {
-		defer w.m.end()
+		defer w.end()
 		if load.serial != 0 && len(load.turns) > 0 || len(w.waiting) > 0 && load.room > 0 {
 			w.t.Fatalf("nobody went, of %d, with room for %d turns", len(w.waiting), load.room)
 		}
 	} else {
 		w.departed(b, load)
 	}
-	w.m.launch()
+	w.launch()
 }
 
 // departed: a batch is the first of those who wait, as many as fit, each with
@@ -220,7 +250,7 @@ func (w *watched) lands(i, how int) {
 	load.finish()
 	switch {
 	case how%5 == 3:
-		w.told(w.m.land(b, registry.ErrOutcomeUnknown), registry.ErrOutcomeUnknown)
+		w.told(w.m.land(w.now, b, registry.ErrOutcomeUnknown), registry.ErrOutcomeUnknown)
 	case how%5 == 4:
 		w.cameBack(b)
 	default:
@@ -228,7 +258,7 @@ func (w *watched) lands(i, how int) {
 		for i, t := range load.turns {
 			load.answers[i] = turnAnswer{count: t.count, lap: w.take(t)}
 		}
-		told := w.m.land(b, nil)
+		told := w.m.land(w.now, b, nil)
 		w.told(told, nil)
 		w.handOut(load, told)
 	}
@@ -278,7 +308,7 @@ func (w *watched) cameBack(b *batch[turnAsk]) {
 
 func (w *watched) ends() {
 	w.landed--
-	w.m.end()
+	w.end()
 }
 
 // leaves: in no batch, it hears that nothing was done; in one that others wait
@@ -286,7 +316,7 @@ func (w *watched) ends() {
 // does who has only its own time to blame if that is near.
 func (w *watched) leaves(a *asked, size int) {
 	if size%2 == 0 {
-		w.now = max(w.now, a.c.deadline)
+		w.pass(max(0, a.c.deadline-w.now))
 	}
 	queued, b := slices.Contains(w.waiting, a), a.c.batch
 	soon := a.c.deadline <= w.now && (queued && w.preps || !queued && b.deadline <= w.now+endGrace)

@@ -21,10 +21,14 @@ type gatherer[K comparable, A any] struct {
 	mu struct {
 		sync.Mutex
 		closed bool
-		// combiners are those that are not idle.
+		// combiners are those that are not idle, and some that are, because
+		// they know the pace.
 		combiners map[K]*combiner[A]
 	}
 }
+
+// idleMax is beyond how many combiners one that is idle is forgotten.
+const idleMax = 64
 
 // carrier is what batches differ in.
 type carrier[K comparable, A any] interface {
@@ -106,24 +110,42 @@ func (g *gatherer[K, A]) arrive(kind K, c *caller[A]) (*combiner[A], error) {
 	}
 	m := g.mu.combiners[kind]
 	if m == nil {
-		m = &combiner[A]{kind: g.kind}
+		m = newCombiner[A](g.kind)
 		g.mu.combiners[kind] = m
 	}
-	if m.arrive(c) {
-		g.launch(kind, m)
-	}
+	m.arrive(c)
+	g.launch(kind, m)
 	return m, nil
 }
 
-// launch begins a flight; the lock is held.
+// launch begins a flight if there is to be one; the lock is held.
 func (g *gatherer[K, A]) launch(kind K, m *combiner[A]) {
-	g.flights.Go(func() {
-		for again := true; again; again = g.end(kind, m) {
-			if ctx, b := g.depart(kind, m); b != nil {
-				g.fly(ctx, m, b)
+	if g.next(kind, m) {
+		g.flights.Go(func() {
+			for again := true; again; again = g.end(kind, m) {
+				if ctx, b := g.depart(kind, m); b != nil {
+					g.fly(ctx, m, b)
+				}
 			}
-		}
-	})
+		})
+	}
+}
+
+// next says whether a flight begins, and has that looked at again when it is
+// too early; the lock is held.
+func (g *gatherer[K, A]) next(kind K, m *combiner[A]) bool {
+	now := time.Since(g.began)
+	begins, at := m.launch(now)
+	if at > 0 {
+		time.AfterFunc(at-now, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if !g.mu.closed {
+				g.launch(kind, m)
+			}
+		})
+	}
+	return begins
 }
 
 // leave is join for a call whose time is over, or that was cancelled.
@@ -179,9 +201,7 @@ func (g *gatherer[K, A]) depart(kind K, m *combiner[A]) (ctx context.Context, b 
 	if b != nil {
 		ctx, b.cancel = context.WithCancel(context.Background())
 	}
-	if m.launch() {
-		g.launch(kind, m)
-	}
+	g.launch(kind, m)
 	g.mu.Unlock()
 	tell(late)
 	return ctx, b
@@ -198,9 +218,9 @@ func (g *gatherer[K, A]) fly(ctx context.Context, m *combiner[A], b *batch[A]) {
 	case nothingDone && !g.mu.closed:
 		told = m.takeBack(b, anew.error)
 	case nothingDone:
-		told = m.land(b, anew.error)
+		told = m.land(time.Since(g.began), b, anew.error)
 	default:
-		told = m.land(b, err)
+		told = m.land(time.Since(g.began), b, err)
 	}
 	g.mu.Unlock()
 	if err == nil {
@@ -215,8 +235,9 @@ func (g *gatherer[K, A]) fly(ctx context.Context, m *combiner[A], b *batch[A]) {
 func (g *gatherer[K, A]) end(kind K, m *combiner[A]) (again bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	again = m.end()
-	if m.idle() {
+	m.end()
+	again = g.next(kind, m)
+	if m.idle() && len(g.mu.combiners) > idleMax {
 		delete(g.mu.combiners, kind)
 	}
 	return again

@@ -25,7 +25,7 @@ func TestTheClientDependsOnNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := map[string]bool{
-		"registry": true, "registry/hrw": true, "rpc/client": true,
+		"registry": true, "registry/hrw": true, "registry/pace": true, "rpc/client": true,
 		"rpc/gen/rota/v1": true, "rpc/gen/rota/v1/rotav1connect": true, "rpc/wire": true, "rpc/transport": true,
 	}
 	found := 0
