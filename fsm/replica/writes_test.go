@@ -257,23 +257,43 @@ func TestAFullReplicaRefusesAtOnce(t *testing.T) {
 	c.takesTurns(others[0])
 }
 
-// full fills the queue of a replica that reaches no leader, and holds what each
-// who waits there is told against what it may be.
+// full fills the queue of a replica that reaches no leader, and holds what some
+// who wait there are told at their deadline against what it may be. The others
+// wait as long as they may, and ask again, so that it is full however long it
+// takes to fill it.
 func (c *cluster) full(r *running, may ...error) {
 	c.t.Helper()
 	const deadline = 3 * time.Second
 	turn := registry.Turn{Pool: "worker", Count: 1}
-	waiting := make([]given, registry.WaitingMax)
-	var wg sync.WaitGroup
-	for i := range waiting {
-		wg.Go(func() { waiting[i] = r.turn(deadline, turn) })
+	told := make([]given, 32)
+	var waiting, filling sync.WaitGroup
+	for i := range told {
+		waiting.Go(func() { told[i] = r.turn(deadline, turn) })
 	}
-	c.waits(r, registry.WaitingMax)
-	if g := r.turn(deadline, turn); !errors.Is(g.err, registry.ErrOverloaded) || g.took > 500*time.Millisecond {
-		c.t.Errorf("one too many after %s: %v, want overloaded at once", g.took, g.err)
+	ctx, leave := context.WithCancel(c.t.Context())
+	for range registry.WaitingMax + 8 {
+		filling.Go(func() {
+			for ctx.Err() == nil {
+				if _, _, err := r.Propose(ctx, registry.RoundRobin{Turns: []registry.Turn{turn}}); errors.Is(err, registry.ErrOverloaded) {
+					<-time.After(20 * time.Millisecond) // some are too many
+				}
+			}
+		})
 	}
-	wg.Wait()
-	for i, g := range waiting {
+	c.eventually(30*time.Second, func() error {
+		if n := r.Waiting(); n != registry.WaitingMax {
+			return fmt.Errorf("%d requests wait, want %d", n, registry.WaitingMax)
+		}
+		g := r.turn(100*time.Millisecond, turn)
+		if !errors.Is(g.err, registry.ErrOverloaded) || g.took > 500*time.Millisecond {
+			return fmt.Errorf("one too many after %s: %w, want overloaded at once", g.took, g.err)
+		}
+		return nil
+	})
+	leave()
+	filling.Wait()
+	waiting.Wait()
+	for i, g := range told {
 		is := func(want error) bool { return errors.Is(g.err, want) }
 		if !slices.ContainsFunc(may, is) || g.took > deadline+time.Second {
 			c.t.Fatalf("request %d after %s: %v, want one of %v", i, g.took, g.err, may)

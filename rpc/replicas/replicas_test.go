@@ -71,7 +71,7 @@ func (o *other) SeesNode(_ context.Context, r *connect.Request[rotav1.SeesNodeRe
 	return connect.NewResponse(&rotav1.SeesNodeResponse{Seen: seen}), o.answer()
 }
 
-func serve(t *testing.T, o *other) (address string, conns *atomic.Int64) {
+func serve(t *testing.T, o *other) (address string) {
 	t.Helper()
 	_, handler := rotav1connect.NewReplicaServiceHandler(o)
 	return serveHTTP(t, handler)
@@ -82,26 +82,20 @@ func serve(t *testing.T, o *other) (address string, conns *atomic.Int64) {
 func holding(t *testing.T) (*other, string) {
 	t.Helper()
 	o := &other{held: make(chan struct{}, 16), release: make(chan struct{})}
-	api, _ := serve(t, o)
+	api := serve(t, o)
 	t.Cleanup(func() { close(o.release) })
 	return o, api
 }
 
-// serveHTTP serves h2c and counts the connections that were ever made.
-func serveHTTP(t *testing.T, handler http.Handler) (string, *atomic.Int64) {
+// serveHTTP serves h2c.
+func serveHTTP(t *testing.T, handler http.Handler) (address string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.Protocols = new(http.Protocols)
 	server.Config.Protocols.SetUnencryptedHTTP2(true)
-	conns := new(atomic.Int64)
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
 	server.Start()
 	t.Cleanup(server.Close)
-	return server.Listener.Addr().String(), conns
+	return server.Listener.Addr().String()
 }
 
 func newClient(t *testing.T, options replicas.Options) *replicas.Client {
@@ -138,8 +132,12 @@ func wantCodes(t *testing.T, c *replicas.Client, api string, forward, read regis
 }
 
 func TestAnswersComeBack(t *testing.T) {
-	api, conns := serve(t, &other{})
-	c := newClient(t, replicas.Options{})
+	api := serve(t, &other{})
+	var dials atomic.Int64
+	c := newClient(t, replicas.Options{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}})
 	greeting := registry.Greeting{Replica: registry.Replica{Name: "r1", API: "a:1"}, Role: "waiting", Applied: 5}
 	if got, err := c.Hello(t.Context(), api, greeting); err != nil || !reflect.DeepEqual(got, greeting) {
 		t.Errorf("Hello: %+v, %v", got, err)
@@ -159,14 +157,14 @@ func TestAnswersComeBack(t *testing.T) {
 	if err != nil || string(result) != "did this" || at != (registry.Position{Index: 7, Term: 3}) {
 		t.Errorf("Forward: %q at %v, %v", result, at, err)
 	}
-	if n := conns.Load(); n != 1 {
+	if n := dials.Load(); n != 1 {
 		t.Errorf("%d connections were made, want 1 for all calls", n)
 	}
 }
 
 func TestTheOthersErrorsKeepTheirCode(t *testing.T) {
 	o := &other{}
-	api, _ := serve(t, o)
+	api := serve(t, o)
 	c := newClient(t, replicas.Options{})
 	for code := registry.Internal; code <= registry.Unimplemented; code++ {
 		o.fail = registry.Errorf(code, "because of %s", code)
@@ -208,7 +206,7 @@ func TestADialThatHangsIsGivenUpAsUnavailable(t *testing.T) {
 
 // The other replica takes the request and its process dies.
 func TestABrokenAnswerIsUnknown(t *testing.T) {
-	api, _ := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	api := serveHTTP(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	wantCodes(t, newClient(t, replicas.Options{}), api, registry.OutcomeUnknown, registry.Unavailable)
 }
 
@@ -239,7 +237,7 @@ func TestAConnectionThatIsResetIsUnknown(t *testing.T) {
 func TestAnswersThatAreNotRotasAreUnknown(t *testing.T) {
 	for _, status := range []int{http.StatusFound, http.StatusNotFound, http.StatusBadGateway, http.StatusServiceUnavailable} {
 		var asked atomic.Int64
-		api, _ := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		api := serveHTTP(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			asked.Add(1)
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
@@ -303,7 +301,7 @@ func TestADeadlineThatPassesBeforeAConnectionIsUnavailable(t *testing.T) {
 func TestAProxysWordIsUnknown(t *testing.T) {
 	for code := connect.CodeCanceled; code <= connect.CodeUnauthenticated; code++ {
 		o := &other{proxy: connect.NewError(code, errors.New("upstream reset"))}
-		api, _ := serve(t, o)
+		api := serve(t, o)
 		c := newClient(t, replicas.Options{})
 		if _, _, err := c.Forward(t.Context(), api, []byte("x")); registry.CodeOf(err) != registry.OutcomeUnknown {
 			t.Errorf("%v: Forward: %v (%s), want outcome_unknown", code, err, registry.CodeOf(err))
@@ -337,7 +335,7 @@ func shortly(t *testing.T) context.Context {
 // A replica that is stopped with SIGSTOP keeps its connections and answers
 // nothing: the proxy in front of it stops passing bytes.
 func TestAHungReplicaIsNoticed(t *testing.T) {
-	api, _ := serve(t, &other{})
+	api := serve(t, &other{})
 	proxy := newProxy(t, api)
 	c := newClient(t, replicas.Options{PingAfter: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond, Deadline: time.Minute})
 	if _, err := c.ReadIndex(t.Context(), proxy.address); err != nil {
