@@ -47,7 +47,7 @@ func (r *replica) HrwTopics(_ context.Context, req *connect.Request[rotav1.HrwTo
 		return respond(res)
 	}
 	res.Chosen = []*rotav1.Chosen{{Topic: "t/w-1/", Node: "w-1"}, {Topic: "t/w-2/", Node: "w-2"}}
-	for i := range req.Msg.GetKeys() {
+	for i := range keysOf(req.Msg) {
 		res.Picks = append(res.Picks, uint32(i%2))
 	}
 	return respond(res)

@@ -52,7 +52,7 @@ func (a *instant) HrwTopic(context.Context, *connect.Request[rotav1.HrwTopicRequ
 }
 
 func (a *instant) HrwTopics(_ context.Context, req *connect.Request[rotav1.HrwTopicsRequest]) (*connect.Response[rotav1.HrwTopicsResponse], error) {
-	res := &rotav1.HrwTopicsResponse{Chosen: a.chosen, Picks: make([]uint32, len(req.Msg.GetKeys())), Epoch: 3, Index: 7, Term: 1, ServedBy: "r1"}
+	res := &rotav1.HrwTopicsResponse{Chosen: a.chosen, Picks: make([]uint32, len(req.Msg.GetStrings())), Epoch: 3, Index: 7, Term: 1, ServedBy: "r1"}
 	for i := range res.GetPicks() {
 		res.Picks[i] = uint32(i % len(a.chosen))
 	}

@@ -42,9 +42,18 @@ func (c *cluster) owner(r *replica, msg *rotav1.HrwTopicRequest) (*connect.Respo
 	return respond(&rotav1.HrwTopicResponse{Topic: choice.Topic, Node: string(choice.Node), Epoch: uint64(choice.Epoch), Index: 7, ServedBy: r.name})
 }
 
+// keysOf gives the keys of either form.
+func keysOf(msg *rotav1.HrwTopicsRequest) []*rotav1.Key {
+	keys := msg.GetKeys()
+	for _, s := range msg.GetStrings() {
+		keys = append(keys, &rotav1.Key{Kind: &rotav1.Key_String_{String_: s}})
+	}
+	return keys
+}
+
 func (c *cluster) owners(r *replica, msg *rotav1.HrwTopicsRequest) (*connect.Response[rotav1.HrwTopicsResponse], error) {
 	res := &rotav1.HrwTopicsResponse{Index: 7, ServedBy: r.name}
-	for i, key := range msg.GetKeys() {
+	for i, key := range keysOf(msg) {
 		choice, err := c.whose(msg.GetPool(), key)
 		if err != nil {
 			return nil, wire.ToError(err)
@@ -388,7 +397,7 @@ func TestKeysGoTogether(t *testing.T) {
 		close(g.open)
 		all.Wait()
 		sent, _ := a.last().message.(*rotav1.HrwTopicsRequest)
-		if len(sent.GetKeys()) != 50 || !sent.GetIndexed() || sent.GetConsistency() != "linearizable" || a.answers() != 55 {
+		if len(sent.GetStrings()) != 50 || len(sent.GetKeys()) != 0 || !sent.GetIndexed() || sent.GetConsistency() != "linearizable" || a.answers() != 55 {
 			t.Errorf("the 50 were sent as %v, of %d keys in all", sent, a.answers())
 		}
 	})

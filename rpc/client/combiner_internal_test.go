@@ -78,6 +78,7 @@ func TestTheLongestBatchOfKeysFits(t *testing.T) {
 		load := &keyCargo{question: question{pool: registry.PoolName(strings.Repeat("p", registry.NameMax)), consistency: registry.AtLeast, atLeast: 1 << 62}}
 		for load.add(&keyAsk{key: hrw.String(strings.Repeat("k", size))}) {
 		}
+		// A list with other keys is longer than one of strings alone.
 		n := proto.Size(&rotav1.HrwTopicsRequest{
 			Pool: string(load.pool), Keys: toKeys(load.keys), Consistency: load.consistency.String(), AtLeastIndex: uint64(load.atLeast), Indexed: true,
 		})

@@ -225,7 +225,7 @@ func (r *replica) answers() (n int) {
 		case *rotav1.HrwTopicRequest:
 			n++
 		case *rotav1.HrwTopicsRequest:
-			n += len(message.GetKeys())
+			n += len(keysOf(message))
 		}
 	}
 	return n

@@ -22,6 +22,20 @@ func toKey(k hrw.Key) *rotav1.Key {
 	}
 }
 
+// writeKeys puts the keys of a request onto the wire, in its shorter form if it
+// can.
+func writeKeys(m *rotav1.HrwTopicsRequest, keys []hrw.Key) {
+	m.Strings = make([]string, len(keys))
+	for i, k := range keys {
+		value, ok := k.StringValue()
+		if !ok || !utf8.ValidString(value) {
+			m.Strings, m.Keys = nil, toKeys(keys)
+			return
+		}
+		m.Strings[i] = value
+	}
+}
+
 // toKeys is toKey for many, in few allocations.
 func toKeys(keys []hrw.Key) []*rotav1.Key {
 	out, all := make([]*rotav1.Key, len(keys)), make([]rotav1.Key, len(keys))

@@ -157,8 +157,9 @@ func (r reads) one(ctx context.Context, deadline time.Time, l *keyCargo) (keyAns
 // many asks for several keys.
 func (r reads) many(ctx context.Context, deadline time.Time, q question, keys []hrw.Key) (keyAnswers, error) {
 	msg := &rotav1.HrwTopicsRequest{
-		Pool: string(q.pool), Keys: toKeys(keys), Consistency: q.consistency.String(), AtLeastIndex: uint64(q.atLeast), Indexed: true,
+		Pool: string(q.pool), Consistency: q.consistency.String(), AtLeastIndex: uint64(q.atLeast), Indexed: true,
 	}
+	writeKeys(msg, keys)
 	var answer *rotav1.HrwTopicsResponse
 	err := r.client.attempts(ctx, deadline, read, func(ctx context.Context, s *server) error {
 		res, err := s.registry.HrwTopics(ctx, request(r.client, msg))

@@ -1,6 +1,9 @@
 package server_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -84,6 +87,29 @@ func TestRrBatchRefused(t *testing.T) {
 		fails(t, registry.Invalid, a.RrBatch, &rotav1.RrBatchRequest{Turns: []*rotav1.RrBatchRequest_Turn{turn(1)}, Session: "s"})
 		if m.Self().Applied != before {
 			t.Error("something that was refused was proposed")
+		}
+	})
+}
+
+// Strings are keys, each named by its place, and not to be mixed with others.
+func TestHrwTopicsOfStrings(t *testing.T) {
+	onEveryProtocol(t, func(t *testing.T, _ *memory, a api) {
+		var keys []*rotav1.Key
+		var plain []string
+		for i := range registry.BatchKeysMax + 1 {
+			plain = append(plain, fmt.Sprint("key ", i))
+			keys = append(keys, text(plain[i]))
+		}
+		n := registry.BatchKeysMax
+		want := call(t, a.HrwTopics, &rotav1.HrwTopicsRequest{Pool: "proxy", Keys: keys[:n]})
+		if got := call(t, a.HrwTopics, &rotav1.HrwTopicsRequest{Pool: "proxy", Strings: plain[:n]}); !slices.Equal(got.GetTopics(), want.GetTopics()) {
+			t.Error("the same keys have other topics as strings")
+		}
+		fails(t, registry.Limit, a.HrwTopics, &rotav1.HrwTopicsRequest{Pool: "proxy", Strings: plain})
+		fails(t, registry.Invalid, a.HrwTopics, &rotav1.HrwTopicsRequest{Pool: "proxy", Strings: plain[:1], Keys: keys[:1]})
+		plain[2] = strings.Repeat("k", registry.KeyMax+1)
+		if err := fails(t, registry.Limit, a.HrwTopics, &rotav1.HrwTopicsRequest{Pool: "proxy", Strings: plain[:9]}); !strings.HasPrefix(err.Text, "strings[2]: ") {
+			t.Errorf("a long key among others: %v", err)
 		}
 	})
 }

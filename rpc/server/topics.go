@@ -37,7 +37,7 @@ func (s registryService) HrwTopics(ctx context.Context, r *connect.Request[rotav
 	if err != nil {
 		return nil, err
 	}
-	pool, keys, err := question(r.Msg.GetPool(), "keys", r.Msg.GetKeys()...)
+	pool, keys, err := questions(r.Msg)
 	if err != nil {
 		return nil, err
 	}
@@ -54,21 +54,35 @@ func (s registryService) HrwTopics(ctx context.Context, r *connect.Request[rotav
 	return reply(response, nil)
 }
 
-// question checks what every hrw is asked. One key is the field itself; of
-// several each is named by its place.
+// question checks what an hrw is asked: a pool, and a key or nothing.
 func question(pool, field string, keys ...*rotav1.Key) (registry.PoolName, []hrw.Key, error) {
 	name := registry.PoolName(pool)
 	if err := name.Validate(); err != nil {
 		return name, nil, err
 	}
-	if len(keys) == 0 {
-		return name, nil, registry.Errorf(registry.Invalid, "%s: empty: give 1 to %d keys", field, registry.BatchKeysMax)
-	}
-	if len(keys) > registry.BatchKeysMax {
-		return name, nil, registry.Errorf(registry.Limit, "%s: there are %d, at most %d are allowed: ask in several requests", field, len(keys), registry.BatchKeysMax)
-	}
 	read, err := wire.FromKeys(field, keys)
 	return name, read, err
+}
+
+// questions checks what HrwTopics is asked. Each key is named by its place.
+func questions(m *rotav1.HrwTopicsRequest) (registry.PoolName, []hrw.Key, error) {
+	name, n := registry.PoolName(m.GetPool()), len(m.GetKeys())+len(m.GetStrings())
+	if err := name.Validate(); err != nil {
+		return name, nil, err
+	}
+	switch {
+	case n == 0:
+		return name, nil, registry.Errorf(registry.Invalid, "keys: empty: give 1 to %d keys", registry.BatchKeysMax)
+	case n > registry.BatchKeysMax:
+		return name, nil, registry.Errorf(registry.Limit, "keys: there are %d, at most %d are allowed: ask in several requests", n, registry.BatchKeysMax)
+	case len(m.GetStrings()) == 0:
+		keys, err := wire.FromKeys("keys", m.GetKeys())
+		return name, keys, err
+	case len(m.GetKeys()) > 0:
+		return name, nil, registry.Errorf(registry.Invalid, "strings: there are keys, too: give all in keys, or all in strings")
+	}
+	keys, err := wire.FromStrings("strings", m.GetStrings())
+	return name, keys, err
 }
 
 // writeChoices puts the answers to n keys into a response, which names each

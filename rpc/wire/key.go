@@ -25,6 +25,18 @@ func FromKeys(field string, keys []*rotav1.Key) ([]hrw.Key, error) {
 	return out, nil
 }
 
+// FromStrings reads hrw keys that are all strings, as FromKeys does.
+func FromStrings(field string, keys []string) ([]hrw.Key, error) {
+	out := make([]hrw.Key, len(keys))
+	for i, k := range keys {
+		out[i] = hrw.String(k)
+		if err := checkLen(out[i]); err != nil {
+			return nil, registry.Errorf(registry.CodeOf(err), "%s[%d]: %v", field, i, err)
+		}
+	}
+	return out, nil
+}
+
 func fromKey(k *rotav1.Key) (hrw.Key, error) {
 	if k.GetKind() == nil {
 		return hrw.Key{}, registry.Errorf(registry.Invalid, "missing: give one of string, bytes, count, int, bool, double, time, interval, enum, port, addr, subnet, digest")
@@ -33,10 +45,14 @@ func fromKey(k *rotav1.Key) (hrw.Key, error) {
 	if err != nil {
 		return hrw.Key{}, registry.Errorf(registry.Invalid, "%v", err)
 	}
-	if n := key.Len(); n > registry.KeyMax {
-		return hrw.Key{}, registry.Errorf(registry.Limit, "it has %d bytes, at most %d are allowed: hash it yourself and give its digest", n, registry.KeyMax)
+	return key, checkLen(key)
+}
+
+func checkLen(k hrw.Key) error {
+	if n := k.Len(); n > registry.KeyMax {
+		return registry.Errorf(registry.Limit, "it has %d bytes, at most %d are allowed: hash it yourself and give its digest", n, registry.KeyMax)
 	}
-	return key, nil
+	return nil
 }
 
 func fromKind(k *rotav1.Key) (hrw.Key, error) {

@@ -1175,7 +1175,9 @@ type HrwTopicsRequest struct {
 	Consistency  string                 `protobuf:"bytes,3,opt,name=consistency,proto3" json:"consistency,omitempty"`
 	AtLeastIndex uint64                 `protobuf:"varint,4,opt,name=at_least_index,json=atLeastIndex,proto3" json:"at_least_index,omitempty"`
 	// Answer in chosen and picks instead of topics and nodes, which is shorter.
-	Indexed       bool `protobuf:"varint,5,opt,name=indexed,proto3" json:"indexed,omitempty"`
+	Indexed bool `protobuf:"varint,5,opt,name=indexed,proto3" json:"indexed,omitempty"`
+	// Instead of keys, when all are strings, which is shorter.
+	Strings       []string `protobuf:"bytes,6,rep,name=strings,proto3" json:"strings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1243,6 +1245,13 @@ func (x *HrwTopicsRequest) GetIndexed() bool {
 		return x.Indexed
 	}
 	return false
+}
+
+func (x *HrwTopicsRequest) GetStrings() []string {
+	if x != nil {
+		return x.Strings
+	}
+	return nil
 }
 
 // Chosen is a node that was chosen, with its topic.
@@ -3861,13 +3870,14 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1b\n" +
 	"\tserved_by\x18\a \x01(\tR\bservedBy\x12\x1a\n" +
 	"\x06age_ms\x18\b \x01(\x04H\x00R\x05ageMs\x88\x01\x01B\t\n" +
-	"\a_age_ms\"\xaa\x01\n" +
+	"\a_age_ms\"\xc4\x01\n" +
 	"\x10HrwTopicsRequest\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
 	"\x04keys\x18\x02 \x03(\v2\f.rota.v1.KeyR\x04keys\x12 \n" +
 	"\vconsistency\x18\x03 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x04 \x01(\x04R\fatLeastIndex\x12\x18\n" +
-	"\aindexed\x18\x05 \x01(\bR\aindexed\"2\n" +
+	"\aindexed\x18\x05 \x01(\bR\aindexed\x12\x18\n" +
+	"\astrings\x18\x06 \x03(\tR\astrings\"2\n" +
 	"\x06Chosen\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"\xa7\x02\n" +
