@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// flightsMax is how many batches are on their way at once, when they are slow:
-	// see package pace. More would not make it faster, and every one that is lost
-	// in a hung leader keeps its slot for flightTime.
+	// flightsMax is how many batches are on their way at once. More would not make
+	// it faster, and one that is lost in a hung leader keeps its slot for
+	// flightTime.
 	flightsMax = 3
 	// flightTime bounds how long one batch may take. It is not the longest
 	// deadline of its requests, because a batch that is lost in a hung leader
@@ -54,6 +54,7 @@ type combiner struct {
 	// told it.
 	refusal error
 	paused  bool // batches wait for resume, for that reason
+	final   bool // they do not: who is in one hears that nothing was done
 	closed  error
 }
 
@@ -92,8 +93,15 @@ type answer struct {
 	err error
 }
 
-func newCombiner() combiner {
-	return combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch), pace: pace.Pace{Max: flightsMax}}
+// newCombiner makes that of the leader's gate, whose batches are entries, one at
+// a time while it is quick; or that of a replica, whose batches are on their way
+// to the gate, where they meet others.
+func newCombiner(gate bool) combiner {
+	c := combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch), pace: pace.Pace{Max: flightsMax}}
+	if gate {
+		c.final, c.pace.Slow = true, pace.Slow
+	}
+	return c
 }
 
 // arrive takes a request; its id is larger than all before it, and its turns
@@ -126,7 +134,7 @@ func (c *combiner) finish(now time.Duration, id batchID, out fsm.Outcome, err er
 	if err == nil && out.Err == nil && len(out.Result.Turns) != len(b.turns) {
 		err = registry.Errorf(registry.OutcomeUnknown, "round robin: the leader gave %d answers to %d turns, and what was done is not known: look before you ask again", len(out.Result.Turns), len(b.turns))
 	}
-	if nothingDone(err) {
+	if nothingDone(err) && !c.final {
 		c.takeBack(b, err, &s)
 	} else {
 		c.refusal = nil

@@ -17,7 +17,7 @@ import (
 func TestWhateverHappensToTheCombiner(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		newWatched(t).run(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) happening {
+		newWatched(t, rapid.Bool().Draw(t, "gate")).run(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) happening {
 			return happening{
 				kind:  rapid.IntRange(0, 9).Draw(t, "kind"),
 				which: rapid.IntRange(0, 1<<20).Draw(t, "which"),
@@ -67,9 +67,9 @@ func one() []registry.Turn { return []registry.Turn{{Pool: "p", Count: 1}} }
 // ones, and in whose queue the next n wait until the deadline.
 func filled(t *testing.T, n int, deadline time.Duration) *combiner {
 	t.Helper()
-	c := newCombiner()
+	c := newCombiner(false)
 	for id := range requestID(flightsMax + n) {
-		s := c.arrive(min(time.Duration(id), flightsMax-1)*pace.Slow, id+1, one(), deadline)
+		s := c.arrive(0, id+1, one(), deadline)
 		if len(s.answer) != 0 || (len(s.propose) == 1) != (id < flightsMax) {
 			t.Fatalf("request %d: %d answers, %d batches", id+1, len(s.answer), len(s.propose))
 		}
@@ -134,7 +134,7 @@ func TestWhatWaitsGoesTogether(t *testing.T) {
 // batches that hang it hears that its time was over.
 func TestWhoWaitsInVainHearsWhy(t *testing.T) {
 	t.Parallel()
-	c := newCombiner()
+	c := newCombiner(false)
 	s := c.arrive(0, 1, one(), time.Second)
 	why := registry.Errorf(registry.Unavailable, "no leader")
 	for range 5 {
@@ -157,6 +157,29 @@ func TestWhoWaitsInVainHearsWhy(t *testing.T) {
 	}
 	if s = c.giveUp(1); len(s.answer) != 1 || !errors.Is(s.answer[0].err, registry.ErrOutcomeUnknown) {
 		t.Errorf("in a batch that hangs: %+v, want outcome_unknown", s.answer)
+	}
+}
+
+// TestTheGateTriesOnce: what was not done for want of a leader is said at once,
+// and while a batch is on its way the others wait for it, for a time.
+func TestTheGateTriesOnce(t *testing.T) {
+	t.Parallel()
+	c := newCombiner(true)
+	s := c.arrive(0, 1, one(), time.Hour)
+	if len(s.propose) != 1 {
+		t.Fatalf("a lone request: %+v", s)
+	}
+	first := s.propose[0].id
+	if s = c.arrive(time.Millisecond, 2, one(), time.Hour); len(s.propose) != 0 || s.wake != pace.Slow {
+		t.Errorf("behind one on its way: %d batches, woken at %s", len(s.propose), s.wake)
+	}
+	if s = c.wake(pace.Slow); len(s.propose) != 1 {
+		t.Errorf("behind a slow one: %d batches", len(s.propose))
+	}
+	why := registry.Errorf(registry.Unavailable, "no leader")
+	s = c.finish(time.Second, first, fsm.Outcome{}, why)
+	if len(s.answer) != 1 || s.answer[0].err != error(why) || s.pause || len(s.propose) != 0 {
+		t.Errorf("of a batch that was refused: %+v", s)
 	}
 }
 

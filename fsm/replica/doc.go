@@ -24,13 +24,13 @@
 // # Writes
 //
 // A round-robin answer costs a commit, which is a sync of a majority's disks;
-// so commits are shared. The requests that arrive at a replica while batches
-// are on their way wait in one queue, whatever their pools and keys, and as
-// many as fit into one log entry become one RoundRobin, in order of arrival and
-// each with its turns together. A few batches are on their way at once. While a
-// slot is free nobody waits for company: a lone request is proposed when it
-// comes, and no timer gathers. Followers forward whole batches; the leader
-// commits them as they are, beside its own.
+// so commits are shared. The requests that arrive at a replica go on together
+// with those that wait there, whatever their pools and keys, in order of arrival
+// and each with its turns together: a follower forwards whole batches. At the
+// leader those of all replicas, its own included, meet at the gate, where as many
+// as fit become one RoundRobin, one log entry. While an entry is on its way the
+// next ones wait for it, and go when it is done or slow; when exactly, package
+// pace says. A lone request is proposed when it comes.
 //
 // What a batch came to is what each of its requests came to. If nothing was
 // done, they go back to where they were in the queue, each until its own

@@ -132,8 +132,17 @@ func (r *Replica) Forward(ctx context.Context, command []byte) ([]byte, registry
 	return fsm.EncodeOutcome(out), out.At, nil
 }
 
-// commit puts a command into this leader's log.
+// commit puts a command into this leader's log, round-robin turns together with
+// those of other replicas.
 func (r *Replica) commit(ctx context.Context, cmd registry.Command) (fsm.Outcome, error) {
+	if rr, ok := cmd.(registry.RoundRobin); ok {
+		return r.gate.join(ctx, rr.Turns)
+	}
+	return r.enter(ctx, cmd)
+}
+
+// enter makes a command an entry of this leader's log.
+func (r *Replica) enter(ctx context.Context, cmd registry.Command) (fsm.Outcome, error) {
 	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())
 	if err == nil && mayMoveNodes(cmd) {
 		r.lead.poke() // a change of the layout is something to reconcile

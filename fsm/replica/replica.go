@@ -39,7 +39,8 @@ type Replica struct {
 	lead     leadership
 	confirms *rounds // the leader's: which index may be read
 	follows  *rounds // any replica's: what the leader's confirms say
-	writes   *writes
+	writes   *writes // turns asked for here
+	gate     *writes // turns of all replicas, at their leader
 	watches  *watches
 
 	caughtUp atomic.Bool
@@ -84,7 +85,8 @@ func Open(opts Options) (*Replica, error) {
 	r.machine = fsm.NewMachine(r.halt)
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
-	r.writes = newWrites(r.life.ctx, r.spawn, r.proposeOnce)
+	r.writes = newWrites(r.life.ctx, r.spawn, false, r.proposeOnce)
+	r.gate = newWrites(r.life.ctx, r.spawn, true, r.enter)
 	r.watches = newWatches(r.life.ctx, r.spawn, r.machine, r.age)
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -331,6 +333,7 @@ func (r *Replica) Close() error {
 	r.stopping.Store(true)
 	r.life.stop()
 	r.writes.close()
+	r.gate.close()
 	r.watches.close()
 	r.life.err = errors.Join(r.closeRaft(), r.closeGossip())
 	r.life.wg.Wait()

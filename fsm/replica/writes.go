@@ -30,9 +30,9 @@ type writes struct {
 	}
 }
 
-func newWrites(life context.Context, spawn func(func()) bool, propose func(context.Context, registry.Command) (fsm.Outcome, error)) *writes {
+func newWrites(life context.Context, spawn func(func()) bool, gate bool, propose func(context.Context, registry.Command) (fsm.Outcome, error)) *writes {
 	w := &writes{propose: propose, spawn: spawn, life: life, began: time.Now()}
-	w.mu.combiner = newCombiner()
+	w.mu.combiner = newCombiner(gate)
 	w.mu.waiting = make(map[requestID]chan<- answer)
 	return w
 }

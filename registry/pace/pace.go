@@ -6,8 +6,8 @@
 // makes a lone caller wait:
 //
 //   - A trip has the way for itself, as long as it is quick: the next one goes
-//     when it is over, with all who came meanwhile. One that takes longer than
-//     [Slow] does not hold up the others, up to Max at a time.
+//     when it is over, with all who came meanwhile. One that takes longer, mostly
+//     [Slow], does not hold up the others, up to Max at a time.
 //   - Who was just answered is likely to ask again, but not at the same instant.
 //     So the next trip waits for as many as were here when the last one ended,
 //     for a small part of the time that it took.
@@ -23,7 +23,7 @@ package pace
 import "time"
 
 const (
-	// Slow is how long a trip keeps the way for itself.
+	// Slow is longer than a commit takes on disks of today and in one place.
 	Slow = 20 * time.Millisecond
 	// A trip waits for who comes back for a part of what the last one took, and
 	// no longer than comebackMax.
@@ -33,7 +33,8 @@ const (
 
 // Pace says when the next trip goes. Max must be set.
 type Pace struct {
-	Max int // trips at a time, of which all but one are late
+	Max  int           // trips at a time
+	Slow time.Duration // how long one of them keeps the others back
 
 	trips    int
 	departed time.Duration // the last one
@@ -52,8 +53,8 @@ func (p *Pace) Next(now time.Duration, waiting int) (goes bool, at time.Duration
 	switch {
 	case waiting == 0 || p.trips >= p.Max:
 		return false, 0
-	case p.trips > 0 && !p.left && now < p.departed+Slow:
-		at = p.departed + Slow
+	case p.trips > 0 && !p.left && now < p.departed+p.Slow:
+		at = p.departed + p.Slow
 	case p.trips == 0 && waiting < p.expected && now < p.until:
 		at = p.until
 	default:

@@ -23,7 +23,7 @@ func goes(t *testing.T, p *pace.Pace, now time.Duration, waiting int, want bool,
 }
 
 func TestALoneCallerNeverWaits(t *testing.T) {
-	p := pace.Pace{Max: 2}
+	p := pace.Pace{Max: 2, Slow: pace.Slow}
 	for now := time.Duration(0); now < time.Second; now += 4 * ms {
 		goes(t, &p, now, 1, true, 0)
 		p.Arrive(now+3*ms, now, 1, 0)
@@ -33,7 +33,7 @@ func TestALoneCallerNeverWaits(t *testing.T) {
 }
 
 func TestAQuickTripHasTheWayForItself(t *testing.T) {
-	p := pace.Pace{Max: 2}
+	p := pace.Pace{Max: 2, Slow: pace.Slow}
 	goes(t, &p, 0, 1, true, 0)
 	goes(t, &p, 5*ms, 3, false, pace.Slow)
 	goes(t, &p, 6*ms, 4, false, 0) // that has been said
@@ -43,7 +43,7 @@ func TestAQuickTripHasTheWayForItself(t *testing.T) {
 }
 
 func TestASlowTripHoldsUpNobody(t *testing.T) {
-	p := pace.Pace{Max: 3}
+	p := pace.Pace{Max: 3, Slow: pace.Slow}
 	goes(t, &p, 0, 1, true, 0)
 	goes(t, &p, 1*ms, 1, false, pace.Slow)
 	goes(t, &p, pace.Slow, 2, true, 0)
@@ -58,7 +58,7 @@ func TestASlowTripHoldsUpNobody(t *testing.T) {
 }
 
 func TestAFullTripLetsTheNextOneGo(t *testing.T) {
-	p := pace.Pace{Max: 3}
+	p := pace.Pace{Max: 3, Slow: pace.Slow}
 	goes(t, &p, 0, 9, true, 0)
 	p.Depart(0, 4)
 	goes(t, &p, 0, 4, true, 0)
@@ -66,7 +66,7 @@ func TestAFullTripLetsTheNextOneGo(t *testing.T) {
 }
 
 func TestATripWaitsForWhoComesBack(t *testing.T) {
-	p := pace.Pace{Max: 2}
+	p := pace.Pace{Max: 2, Slow: pace.Slow}
 	goes(t, &p, 0, 60, true, 0)
 	p.Arrive(3*ms, 0, 60, 4)
 	p.End()
@@ -82,4 +82,11 @@ func TestATripWaitsForWhoComesBack(t *testing.T) {
 	p.Arrive(900*ms, 6*ms, 10, 0) // a slow trip
 	p.End()
 	goes(t, &p, 900*ms, 1, false, 901*ms)
+}
+
+func TestWithoutSlowNobodyIsHeldUp(t *testing.T) {
+	p := pace.Pace{Max: 2}
+	goes(t, &p, 0, 1, true, 0)
+	goes(t, &p, 0, 1, true, 0)
+	goes(t, &p, 0, 1, false, 0)
 }

@@ -96,7 +96,7 @@ type combiner[A any] struct {
 }
 
 func newCombiner[A any](of kind) *combiner[A] {
-	return &combiner[A]{kind: of, pace: pace.Pace{Max: flightsMax}}
+	return &combiner[A]{kind: of, pace: pace.Pace{Max: flightsMax, Slow: pace.Slow}}
 }
 
 // arrive takes a call, before the next launch.
