@@ -48,12 +48,12 @@
 //
 // Lost: a commit for each request (Raft then syncs up to 64 entries at once, but
 // encodes, sends, applies and answers each by itself); a timer that gathers for
-// a moment (it makes the lone caller slower and the crowd no faster, which
-// gathers while others are on their way); one batch at a time (the next one's
-// requests are decoded and sent while the disk is busy with the one before);
-// combining forwarded batches once more at the leader (another queue and
-// another wait, to save few entries); a goroutine with channels for the queue
-// (its schedule could not be replayed).
+// a fixed moment (it makes the lone caller slower); entries of one replica's
+// batches, several under way (of 64 unary calls at three replicas an entry had
+// 11, where it has 24 now, and each costs three replicas two syncs and
+// milliseconds of processor); one batch at a time on the way to the gate, too
+// (who waits here could as well wait there, and meet the others); a goroutine
+// with channels for the queue (its schedule could not be replayed).
 //
 // # Watches
 //
