@@ -95,6 +95,8 @@ func (s *solo) Status(context.Context) registry.ClusterStatus {
 	return registry.ClusterStatus{Leader: s.leader, Term: 1, Replicas: append([]registry.Greeting{self}, s.others...), Warnings: s.warnings}
 }
 
+func (s *solo) Leader() string { return "" }
+
 func (s *solo) Self() registry.Greeting {
 	return registry.Greeting{ClusterID: soloCluster, Ready: true}
 }

@@ -149,6 +149,12 @@ func (r *Replica) stateClock() registry.Millis {
 	return view.Clock()
 }
 
+// Leader is the API address of who leads, as far as this replica knows.
+func (r *Replica) Leader() string {
+	_, api := r.leader()
+	return api
+}
+
 // leader gives the leader's name and API address as far as they are known.
 func (r *Replica) leader() (registry.ReplicaName, string) {
 	rf := r.raft.Load()

@@ -92,7 +92,7 @@ type call struct {
 	client          *Client
 	kind            kind
 	try             attempt
-	at              int // index of the server to ask
+	first, at       int // indices of the server asked first, and to ask now
 	start, deadline time.Time
 	total           time.Duration
 
@@ -113,7 +113,9 @@ func (c *call) run(ctx context.Context) error {
 		c.tally = c.tally.add(last)
 		todo := decide(c.situation(ctx, last))
 		if last == answered || last == sessionless {
-			c.client.stay(c.at)
+			if c.at != c.first {
+				c.client.stay(c.at)
+			}
 		} else {
 			c.at = c.client.moveOn(c.at)
 		}

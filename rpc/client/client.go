@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,9 @@ type Client struct {
 	transport *transport.Transport
 	// at is the index of the server to ask first: the last one that answered.
 	at atomic.Int64
+	// lead is the index of the server that leads, whom turns are asked for first;
+	// -1 while that is not known, or none of the servers.
+	lead atomic.Int64
 	// seen is the largest Index of any answer.
 	seen atomic.Uint64
 
@@ -57,6 +61,7 @@ func Dial(servers []string, opts Options) (*Client, error) {
 		Dial: opts.Dial, DialTimeout: min(dialTimeoutMax, opts.AttemptTimeout),
 	})}
 	c.clock.began = time.Now()
+	c.lead.Store(-1)
 	for _, address := range servers {
 		c.servers = append(c.servers, newServer(address, c.transport))
 	}
@@ -92,6 +97,25 @@ func (c *Client) Close() error {
 // errClosed is what a call of a closed Client gets.
 var errClosed = registry.Errorf(registry.Unavailable, "client: it is closed: make a new one with Dial")
 
+// first is the index of the server to ask first. Reads do not look for the
+// leader, so that it need not answer all of them.
+func (c *Client) first(k kind) int {
+	if lead := int(c.lead.Load()); lead >= 0 && k != read {
+		return lead
+	}
+	return int(c.at.Load())
+}
+
+// follow is told by an answer which address leads. One that the client was not
+// given is left alone: what reaches the servers may be something else than they
+// know of.
+func (c *Client) follow(leader string) {
+	at := int64(slices.IndexFunc(c.servers, func(s *server) bool { return s.address == leader }))
+	if c.lead.Load() != at {
+		c.lead.Store(at)
+	}
+}
+
 // stay makes the calls to come ask the server at index at.
 func (c *Client) stay(at int) {
 	if c.at.Load() != int64(at) {
@@ -102,6 +126,7 @@ func (c *Client) stay(at int) {
 // moveOn makes the calls to come ask the server after the one at index from,
 // unless another call has moved on already; it gives the one to ask next.
 func (c *Client) moveOn(from int) int {
+	c.lead.CompareAndSwap(int64(from), -1)
 	next := (from + 1) % len(c.servers)
 	c.at.CompareAndSwap(int64(from), int64(next))
 	return next
@@ -137,8 +162,9 @@ func (c *Client) attempts(parent context.Context, deadline time.Time, k kind, tr
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	deadline, _ = ctx.Deadline()
+	first := c.first(k)
 	run := &call{
-		client: c, kind: k, try: try, at: int(c.at.Load()),
+		client: c, kind: k, try: try, first: first, at: first,
 		start: start, deadline: deadline, total: deadline.Sub(start),
 	}
 	return run.run(ctx)

@@ -63,6 +63,39 @@ func TestAReadMovesOnFromARefusingServerAndStays(t *testing.T) {
 	})
 }
 
+// Turns go to the server that leads, if it is one of the client's, and reads go
+// on where they went; of a leader that is gone, the others are asked.
+func TestTurnsGoToTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := newEdge(t), newCluster(t)
+		a, b := e.serve("a:1", &replica{cluster: s}), e.serve("b:1", &replica{cluster: s})
+		c := e.client(client.Options{}, "a:1", "b:1")
+		asks := func(rr, hrw registry.ReplicaName) {
+			t.Helper()
+			turn, err := c.Pool("p").RR(t.Context(), "")
+			read, readErr := hrwOf(t, c)
+			if err != nil || readErr != nil || turn.ServedBy != rr || read.ServedBy != hrw {
+				t.Errorf("a turn of %s (%v), a read of %s (%v), want %s and %s", turn.ServedBy, err, read.ServedBy, readErr, rr, hrw)
+			}
+		}
+		s.leader = "elsewhere:1"
+		asks("a", "a")
+		s.leader = "b:1"
+		asks("a", "a") // this tells it
+		asks("b", "a")
+		b.script, s.leader = says(wire.ToError(registry.ErrUnavailable)), ""
+		asks("a", "a")
+		asks("a", "a")
+		b.script, s.leader = nil, "b:1"
+		asks("a", "a")
+		a.script, s.leader = says(wire.ToError(registry.ErrUnavailable)), "a:1"
+		asks("b", "b") // the reads have moved, and do not come back
+		asks("b", "b")
+		a.script = nil
+		asks("a", "b")
+	})
+}
+
 func TestAReadLeavesAHungServerAfterTheAttemptTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t)

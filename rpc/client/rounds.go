@@ -150,6 +150,7 @@ func (r *rounds) batch(ctx context.Context, deadline time.Time, l *turnCargo, fr
 		return nil, unreadable(answer, fmt.Errorf("%d answers to %d turns", n, to-from))
 	}
 	r.client.note(registry.Index(answer.GetIndex()))
+	r.client.follow(answer.GetLeader())
 	return answer, nil
 }
 

@@ -27,6 +27,7 @@ type cluster struct {
 	state  *registry.State
 	at     registry.Position
 	opened int
+	leader string // API address that its answers to turns give
 }
 
 const clusterNodes = 500
@@ -134,7 +135,7 @@ func (c *cluster) rr(r *replica, msg *rotav1.RrBatchRequest) (*connect.Response[
 			return nil, err
 		}
 	}
-	res := &rotav1.RrBatchResponse{Index: uint64(at.Index), Term: uint64(at.Term), ServedBy: r.name}
+	res := &rotav1.RrBatchResponse{Index: uint64(at.Index), Term: uint64(at.Term), ServedBy: r.name, Leader: c.leader}
 	for i := range result.Turns {
 		res.Turns = append(res.Turns, told(res, &result.Turns[i], at))
 	}

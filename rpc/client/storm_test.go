@@ -21,6 +21,7 @@ import (
 type voter struct {
 	server.Replica // nil: what the test does not use
 	cluster        *cluster
+	leads          string // API address that it takes for the leader's
 	// before and after, if set, run around each proposal; an error is what the
 	// caller hears in place of what was done.
 	before, after func(ctx context.Context) error
@@ -40,6 +41,8 @@ func (v *voter) Propose(ctx context.Context, cmd registry.Command) (registry.Res
 	}
 	return result, at, nil
 }
+
+func (v *voter) Leader() string { return v.leads }
 
 func (v *voter) Read(context.Context, registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
 	v.cluster.mu.Lock()
@@ -149,7 +152,7 @@ func TestAStormMovesEachCursorOncePerCall(t *testing.T) {
 			e, c := newEdge(t), newCluster(t)
 			w := &weather{e: e, hosts: map[string]func(net.Conn){}, random: rand.New(rand.NewPCG(seed, 0))}
 			for _, address := range []string{"a:1", "b:1", "c:1"} {
-				v := &voter{cluster: c, before: w.before, after: w.after}
+				v := &voter{cluster: c, leads: "b:1", before: w.before, after: w.after}
 				w.hosts[address] = e.host(apiOf(t, v, registry.ReplicaName(address[:1])))
 				e.up(address, w.hosts[address])
 			}

@@ -91,6 +91,16 @@ func TestRrBatchRefused(t *testing.T) {
 	})
 }
 
+// Who leads is told with the turns.
+func TestRrBatchTellsTheLeader(t *testing.T) {
+	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
+		turns := []*rotav1.RrBatchRequest_Turn{{Pool: "proxy", Count: 1}}
+		if got := call(t, a.RrBatch, &rotav1.RrBatchRequest{Turns: turns}); got.GetLeader() != m.Leader() || got.GetLeader() == "" {
+			t.Errorf("leader %q, want %q", got.GetLeader(), m.Leader())
+		}
+	})
+}
+
 // Strings are keys, each named by its place, and not to be mixed with others.
 func TestHrwTopicsOfStrings(t *testing.T) {
 	onEveryProtocol(t, func(t *testing.T, _ *memory, a api) {

@@ -170,6 +170,8 @@ func (m *memory) Status(ctx context.Context) registry.ClusterStatus {
 	return registry.ClusterStatus{Leader: "r1", Term: 2, Replicas: []registry.Greeting{m.Self()}, Warnings: []string{"a warning"}}
 }
 
+func (m *memory) Leader() string { return "leader:1" }
+
 func (m *memory) Self() registry.Greeting {
 	m.mu.Lock()
 	defer m.mu.Unlock()

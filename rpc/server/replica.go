@@ -26,6 +26,8 @@ type Replica interface {
 	// Status asks all replicas how they are; those that do not answer are
 	// unreachable in it.
 	Status(ctx context.Context) registry.ClusterStatus
+	// Leader is the API address of who leads, as far as this replica knows.
+	Leader() string
 	// Self says how this replica is, without asking anyone.
 	Self() registry.Greeting
 

@@ -54,7 +54,7 @@ func (s registryService) RrBatch(ctx context.Context, r *connect.Request[rotav1.
 	list := newChosenList()
 	response := &rotav1.RrBatchResponse{
 		Turns: make([]*rotav1.RrBatchResponse_Turn, len(turns)),
-		Index: uint64(position.Index), Term: uint64(position.Term), ServedBy: s.servedBy,
+		Index: uint64(position.Index), Term: uint64(position.Term), ServedBy: s.servedBy, Leader: s.replica.Leader(),
 	}
 	for i := range result.Turns {
 		response.Turns[i] = toTurn(&result.Turns[i], position, list)

@@ -2047,11 +2047,14 @@ func (x *RrBatchRequest) GetFirstUnacked() uint64 {
 type RrBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One a turn, in order.
-	Turns         []*RrBatchResponse_Turn `protobuf:"bytes,1,rep,name=turns,proto3" json:"turns,omitempty"`
-	Chosen        []*Chosen               `protobuf:"bytes,2,rep,name=chosen,proto3" json:"chosen,omitempty"`
-	Index         uint64                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Term          uint64                  `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
-	ServedBy      string                  `protobuf:"bytes,5,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	Turns    []*RrBatchResponse_Turn `protobuf:"bytes,1,rep,name=turns,proto3" json:"turns,omitempty"`
+	Chosen   []*Chosen               `protobuf:"bytes,2,rep,name=chosen,proto3" json:"chosen,omitempty"`
+	Index    uint64                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Term     uint64                  `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
+	ServedBy string                  `protobuf:"bytes,5,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	// API address of the replica that leads, if it is known: the next turns are a
+	// hop shorter there.
+	Leader        string `protobuf:"bytes,6,opt,name=leader,proto3" json:"leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2117,6 +2120,13 @@ func (x *RrBatchResponse) GetTerm() uint64 {
 func (x *RrBatchResponse) GetServedBy() string {
 	if x != nil {
 		return x.ServedBy
+	}
+	return ""
+}
+
+func (x *RrBatchResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
 	}
 	return ""
 }
@@ -3954,13 +3964,14 @@ const file_rota_v1_registry_proto_rawDesc = "" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\rR\x05count\x12\x15\n" +
 	"\x06log_id\x18\x04 \x01(\tR\x05logId\x12\x16\n" +
-	"\x06serial\x18\x05 \x01(\x04R\x06serial\"\xf4\x02\n" +
+	"\x06serial\x18\x05 \x01(\x04R\x06serial\"\x8c\x03\n" +
 	"\x0fRrBatchResponse\x123\n" +
 	"\x05turns\x18\x01 \x03(\v2\x1d.rota.v1.RrBatchResponse.TurnR\x05turns\x12'\n" +
 	"\x06chosen\x18\x02 \x03(\v2\x0f.rota.v1.ChosenR\x06chosen\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x05 \x01(\tR\bservedBy\x1a\xbb\x01\n" +
+	"\tserved_by\x18\x05 \x01(\tR\bservedBy\x12\x16\n" +
+	"\x06leader\x18\x06 \x01(\tR\x06leader\x1a\xbb\x01\n" +
 	"\x04Turn\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x12\x10\n" +
 	"\x03lap\x18\x02 \x03(\rR\x03lap\x12!\n" +
