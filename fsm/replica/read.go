@@ -1,8 +1,10 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,8 +13,13 @@ import (
 	"github.com/rota-registry/rota/registry"
 )
 
-// roundTimeout bounds one confirmation; who waits longer joins another.
-const roundTimeout = time.Second
+const (
+	// roundTimeout bounds one confirmation; who waits longer joins another.
+	roundTimeout = time.Second
+	// confirmHedge is when the other voters are asked, too: some times what an
+	// answer takes.
+	confirmHedge = 5 * time.Millisecond
+)
 
 // Read gives a view that is as fresh as opts ask, and takes no lock to do so. A
 // deadline that passes is an error, never a weaker answer.
@@ -128,7 +135,9 @@ func (r *Replica) follow(ctx context.Context) (registry.Index, error) {
 }
 
 // confirm gives the commit index of a leader that a majority of the voters
-// still knows no successor of. The index is taken before they are asked.
+// still knows no successor of. The index is taken before they are asked. It asks
+// no more of them than it needs, those first that answered last time, and all
+// when that is not quick: an answer costs both sides a call. One round at a time.
 func (r *Replica) confirm(ctx context.Context) (registry.Index, error) {
 	term := r.leading()
 	if term == 0 {
@@ -136,32 +145,72 @@ func (r *Replica) confirm(ctx context.Context) (registry.Index, error) {
 	}
 	rf := r.raft.Load()
 	index := registry.Index(rf.CommitIndex())
-	electorate := voters(rf)
-	need := len(electorate)/2 + 1
-	answers := make(chan error, len(electorate))
+	others, need := r.electors(rf)
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	for _, name := range electorate {
-		if name == r.opts.Name {
-			answers <- nil
-			continue
+	answers := make(chan elector, len(others))
+	asked := 0
+	ask := func(n int) {
+		for n = min(n, len(others)); asked < n; asked++ {
+			name := others[asked]
+			r.spawn(func() { answers <- elector{name, r.askTerm(ctx, name, term)} })
 		}
-		r.spawn(func() { answers <- r.askTerm(ctx, name, term) })
 	}
+	ask(need)
+	slow := time.NewTimer(confirmHedge)
+	defer slow.Stop()
 	var faults []string
-	for range electorate {
+	for heard := 0; need > 0 && heard < len(others); {
 		select {
-		case err := <-answers:
-			if err != nil {
-				faults = append(faults, err.Error())
-			} else if need--; need == 0 {
-				return index, nil
+		case a := <-answers:
+			heard++
+			if a.err != nil {
+				faults = append(faults, a.err.Error())
+				ask(len(others))
+				continue
 			}
+			need--
+			r.swift = append([]registry.ReplicaName{a.name}, slices.DeleteFunc(r.swift, func(n registry.ReplicaName) bool { return n == a.name })...)
+		case <-slow.C:
+			ask(len(others))
 		case <-ctx.Done():
 			faults = append(faults, "time-out")
+			heard = len(others)
 		}
 	}
-	return 0, registry.Errorf(registry.Unavailable, "leader %s was not confirmed by a majority: %s", r.opts.Name, strings.Join(faults, "; "))
+	if need > 0 {
+		return 0, registry.Errorf(registry.Unavailable, "leader %s was not confirmed by a majority: %s", r.opts.Name, strings.Join(faults, "; "))
+	}
+	return index, nil
+}
+
+// elector is what a voter said of this leader.
+type elector struct {
+	name registry.ReplicaName
+	err  error
+}
+
+// electors gives the other voters, those first that answered last, and of how
+// many of them a majority is made. A leader that is no voter any more needs one
+// more.
+func (r *Replica) electors(rf *raft.Raft) (others []registry.ReplicaName, need int) {
+	all := voters(rf)
+	need = len(all)/2 + 1
+	for _, name := range all {
+		if name == r.opts.Name {
+			need--
+		} else {
+			others = append(others, name)
+		}
+	}
+	rank := func(n registry.ReplicaName) int {
+		if i := slices.Index(r.swift, n); i >= 0 {
+			return i
+		}
+		return len(r.swift)
+	}
+	slices.SortStableFunc(others, func(a, b registry.ReplicaName) int { return cmp.Compare(rank(a), rank(b)) })
+	return others, need
 }
 
 // askTerm is nil when a voter knows no term above ours.

@@ -37,10 +37,11 @@ type Replica struct {
 	members atomic.Pointer[gossip.Gossip]
 
 	lead     leadership
-	confirms *rounds // the leader's: which index may be read
-	follows  *rounds // any replica's: what the leader's confirms say
-	writes   *writes // turns asked for here
-	gate     *writes // turns of all replicas, at their leader
+	confirms *rounds                // the leader's: which index may be read
+	swift    []registry.ReplicaName // voters by their last answer to a round of confirms, the last one first
+	follows  *rounds                // any replica's: what the leader's confirms say
+	writes   *writes                // turns asked for here
+	gate     *writes                // turns of all replicas, at their leader
 	watches  *watches
 
 	caughtUp atomic.Bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -196,6 +197,12 @@ func TestTheLeaderDiesInAStorm(t *testing.T) {
 		})
 	}
 	more(500)
+	ctx := within(t, 20*time.Second)
+	for want := range 2 { // until an entry has just gone
+		for leader.Flying() != want && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+	}
 	c.kill(leader)
 	more(500)
 	close(stop)
