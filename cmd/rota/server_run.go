@@ -33,8 +33,6 @@ type serverProcess struct {
 	halted  chan error // what makes it impossible to go on, once
 }
 
-// runServer runs a replica until ctx ends, which is an orderly stop, or until
-// it cannot go on.
 // heapFloor makes the collector's first goal twice as much. A replica's state is
 // mostly a few megabytes, and under load it would be gone through a hundred
 // times a second: batches of keys came a fifth slower. Nobody touches these
@@ -42,6 +40,8 @@ type serverProcess struct {
 // multiplies a large state, too.
 const heapFloor = 32 << 20
 
+// runServer runs a replica until ctx ends, which is an orderly stop, or until
+// it cannot go on.
 func runServer(ctx context.Context, o serverOptions, log hclog.Logger) error {
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
@@ -53,11 +53,24 @@ func runServer(ctx context.Context, o serverOptions, log hclog.Logger) error {
 	p.replica.Start()
 	select {
 	case <-ctx.Done():
-		return p.stop()
+		return p.unlessHalted(p.stop)
 	case err := <-p.halted:
 		return p.crash(err)
 	case err := <-p.served:
-		return errors.Join(fmt.Errorf("a listener of the API failed: %w", err), p.close())
+		return errors.Join(fmt.Errorf("a listener of the API failed: %w", err), p.unlessHalted(p.close))
+	}
+}
+
+// unlessHalted waits for f, but no longer once the replica cannot go on: what
+// made it so, a disk that hangs, is what f may wait for, and for ever.
+func (p *serverProcess) unlessHalted(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case err := <-p.halted:
+		return p.crash(err)
 	}
 }
 
@@ -89,7 +102,7 @@ func openServer(o serverOptions, log hclog.Logger) (*serverProcess, error) {
 			return nil, errors.Join(prefixed("--grpc", taken("tcp", o.grpc, err)), p.listen.Close())
 		}
 	}
-	if err := p.open(); err != nil {
+	if err := p.unlessHalted(p.open); err != nil {
 		return nil, errors.Join(err, p.closeListeners())
 	}
 	log.Info("replica is starting", "name", o.name, "api", o.advertisedAPI(p.listen.Addr()),

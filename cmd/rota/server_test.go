@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -303,4 +305,23 @@ func get(t *testing.T, api, path string) string {
 		t.Fatal(err)
 	}
 	return string(body)
+}
+
+// TestAHaltEndsAStopThatHangs: a disk that hangs holds up what closes it, and
+// the process must end all the same.
+func TestAHaltEndsAStopThatHangs(t *testing.T) {
+	p := &serverProcess{log: hclog.NewNullLogger(), halted: make(chan error, 1)}
+	p.options.name = "r1"
+	hangs := make(chan struct{})
+	defer close(hangs)
+	broken := errors.New("the disk hangs")
+	go p.halt(broken)
+	err := p.unlessHalted(func() error { <-hangs; return nil })
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "r1") {
+		t.Errorf("it ended with %v", err)
+	}
+	p.halted = make(chan error, 1)
+	if err := p.unlessHalted(func() error { return broken }); err != broken { //nolint:errorlint // as it is
+		t.Errorf("without a halt: %v", err)
+	}
 }

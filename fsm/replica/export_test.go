@@ -1,6 +1,10 @@
 package replica
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // Raft lets a test hurry an election.
 func (r *Replica) Raft() *raft.Raft { return r.raft.Load() }
@@ -18,3 +22,12 @@ func (r *Replica) Waiting() int {
 	defer r.writes.mu.Unlock()
 	return len(r.writes.mu.waiting)
 }
+
+// FailStore lets a test fail or hold up the calls of the store, of which none
+// may take longer than callMax; 0 is what it is otherwise.
+func (o *Options) FailStore(fault func(call string) error, callMax time.Duration) {
+	o.disk.fault, o.disk.callMax = fault, callMax
+}
+
+// Compact lets a test see compactions of few entries.
+func (o *Options) Compact(trailing, chunk uint64) { o.disk.trailing, o.disk.chunk = trailing, chunk }

@@ -38,9 +38,12 @@ type Options struct {
 	// Caller reaches the other replicas.
 	Caller Caller
 	// Halt is called once with the error that makes it impossible to go on:
-	// an entry that cannot be applied, a store of another replica. It must end
-	// the process and not return: whoever found the error would go on.
+	// an entry that cannot be applied, a store of another replica, a disk that
+	// fails or hangs. It must end the process and not return: whoever found the
+	// error would go on. Nor may it wait for Close, which a hung disk holds up.
 	Halt func(error)
+
+	disk diskHooks
 }
 
 // Timings are Raft's. Zero values are the defaults.

@@ -96,7 +96,7 @@ func Open(opts Options) (*Replica, error) {
 }
 
 func (r *Replica) open() (err error) {
-	if r.store, err = openStore(r.opts.DataDir, r.opts.Name, r.log, r.halt); err != nil {
+	if r.store, err = openStore(newDisk(r.opts.DataDir, r.opts.disk, r.halt), r.opts.Name, r.log); err != nil {
 		return err
 	}
 	r.restored = r.store.snapshotTime(time.Now())
@@ -139,7 +139,7 @@ func (r *Replica) Start() {
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
 	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
-	rf, err := raft.NewRaft(r.raftConfig(notify), r.machine, r.store.logs, r.store.bolt, r.store.snapshots, tr)
+	rf, err := raft.NewRaft(r.raftConfig(notify), r.machine, r.store.logs, r.store.votes, r.store.snapshots, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
 	}
@@ -175,6 +175,9 @@ func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
 	c.Logger = newQuiet(r.log.Named("raft"), &r.stopping)
+	if kept := r.opts.disk.trailing; kept > 0 {
+		c.TrailingLogs = kept
+	}
 	return c
 }
 
@@ -290,6 +293,7 @@ func (r *Replica) remember(change func(*identity)) error {
 	next := *r.store.id
 	r.mu.Unlock()
 	change(&next)
+	defer r.store.disk.watch("writing " + identityFile).end()
 	if err := next.write(r.opts.DataDir); err != nil {
 		return fmt.Errorf("data directory %s: %w", r.opts.DataDir, err)
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -34,8 +33,10 @@ func storeIDKey() []byte { return []byte("rota/store-id") }
 // store is a replica's disk: log, votes, snapshots and identity.
 type store struct {
 	dir       string
+	disk      *disk
 	bolt      *raftboltdb.BoltStore
 	logs      raft.LogStore
+	votes     raft.StableStore
 	snapshots *raft.FileSnapshotStore
 	id        *identity // guarded by the owner's lock once it runs
 	storeID   registry.StoreID
@@ -47,20 +48,20 @@ type store struct {
 
 // openStore opens or makes the store of that name. It refuses a directory that
 // is another replica's, in use, or not whole.
-func openStore(dir string, name registry.ReplicaName, logger hclog.Logger, halt func(error)) (*store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func openStore(d *disk, name registry.ReplicaName, logger hclog.Logger) (*store, error) {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	s := &store{dir: dir}
-	err := s.open(name, logger, halt)
+	s := &store{dir: d.dir, disk: d}
+	err := s.open(name, logger)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *store) open(name registry.ReplicaName, logger hclog.Logger, halt func(error)) (err error) {
-	if err := testWrite(s.dir); err != nil {
+func (s *store) open(name registry.ReplicaName, logger hclog.Logger) (err error) {
+	if err := s.testWrite(); err != nil {
 		return err
 	}
 	if s.id, err = readIdentity(s.dir); err != nil {
@@ -85,7 +86,8 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger, halt func(e
 		return err
 	}
 	s.storeID = s.id.StoreID
-	if s.logs, err = raft.NewLogCache(logCacheEntries, &checkedLogs{LogStore: s.bolt, halt: halt}); err != nil {
+	s.votes = &checkedVotes{disk: s.disk, votes: s.bolt}
+	if s.logs, err = raft.NewLogCache(logCacheEntries, &checkedLogs{disk: s.disk, logs: s.bolt}); err != nil {
 		return err
 	}
 	s.runMetrics()
@@ -199,22 +201,25 @@ func (s *store) configured() error {
 // bootstrap writes what raft.BootstrapCluster writes. That one refuses a store
 // that has a term, which is what a crash in its own middle leaves.
 func (s *store) bootstrap(conf raft.Configuration) error {
-	if err := s.bolt.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+	if err := s.votes.SetUint64([]byte("CurrentTerm"), 1); err != nil {
 		return err
 	}
 	return s.logs.StoreLog(&raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(conf)})
 }
 
-// testWrite finds a full or read-only disk before Raft does.
-func testWrite(dir string) error {
-	f, err := os.CreateTemp(dir, "write-test.*")
-	if err != nil {
-		return fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+// testWrite finds a full, read-only or hung disk before Raft does.
+func (s *store) testWrite() error {
+	defer s.disk.watch("the test write").end()
+	f, err := os.CreateTemp(s.dir, "write-test.*")
+	if err == nil {
+		_, err = f.Write(make([]byte, 4096))
+		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 	}
-	_, err = f.Write(make([]byte, 4096))
-	err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	if err == nil {
+		err = s.disk.hooks.fault("the test write")
+	}
 	if err != nil {
-		return fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+		return fmt.Errorf("data directory %s cannot be written: %w; free some space or repair the disk, then start the replica again", s.dir, err)
 	}
 	return nil
 }
@@ -236,28 +241,7 @@ func (s *store) close() error {
 	if s.bolt == nil {
 		return nil
 	}
+	s.disk.closed.Store(true)
+	defer s.disk.watch("Close").end()
 	return s.bolt.Close()
-}
-
-// checkedLogs finds changed bytes of an entry when it is read, before they are
-// sent to another replica: bbolt's data pages have no checksum.
-type checkedLogs struct {
-	raft.LogStore
-	halt func(error)
-}
-
-// GetLog reads one entry; one with a wrong CRC halts the replica.
-func (c *checkedLogs) GetLog(index uint64, log *raft.Log) error {
-	if err := c.LogStore.GetLog(index, log); err != nil {
-		return err
-	}
-	if log.Type != raft.LogCommand {
-		return nil
-	}
-	if err := fsm.CheckEntry(log.Data); err != nil {
-		err = fmt.Errorf("log entry %d of term %d: %w", log.Index, log.Term, err)
-		c.halt(err)
-		return err
-	}
-	return nil
 }
