@@ -37,6 +37,8 @@ type diskHooks struct {
 	// trailing is in place of the number of entries that Raft keeps behind a
 	// snapshot.
 	trailing uint64
+	// free is in place of what the operating system says of room.
+	free func(dir string) (space, error)
 }
 
 // disk is under the log and the stable store, and crash-only: the first error of
@@ -54,6 +56,9 @@ func newDisk(dir string, hooks diskHooks, halt func(error)) *disk {
 	setDefault(&hooks.chunk, deleteChunk)
 	if hooks.fault == nil {
 		hooks.fault = func(string) error { return nil }
+	}
+	if hooks.free == nil {
+		hooks.free = freeSpace
 	}
 	return &disk{dir: dir, hooks: hooks, halt: halt}
 }

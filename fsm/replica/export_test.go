@@ -31,3 +31,11 @@ func (o *Options) FailStore(fault func(call string) error, callMax time.Duration
 
 // Compact lets a test see compactions of few entries.
 func (o *Options) Compact(trailing, chunk uint64) { o.disk.trailing, o.disk.chunk = trailing, chunk }
+
+// FreeSpace lets a test say how many bytes are free, and how many there are.
+func (o *Options) FreeSpace(is func(dir string) (free, total uint64)) {
+	o.disk.free = func(dir string) (s space, err error) {
+		s.free, s.total = is(dir)
+		return s, nil
+	}
+}

@@ -45,6 +45,7 @@ type Replica struct {
 	watches  *watches
 
 	caughtUp atomic.Bool
+	short    atomic.Pointer[string] // of room on the disk, for people; nil: it has enough
 	stopping atomic.Bool
 	halted   sync.Once
 
@@ -124,6 +125,7 @@ func (r *Replica) self() registry.Replica {
 
 // Start lets the replica found or join its cluster, in the background.
 func (r *Replica) Start() {
+	r.spawn(r.watchSpace)
 	r.spawn(func() {
 		err := r.join(r.life.ctx)
 		if err == nil {

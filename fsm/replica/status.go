@@ -48,9 +48,12 @@ func (r *Replica) Self() registry.Greeting {
 }
 
 func (r *Replica) notReady(g registry.Greeting) string {
+	short := r.short.Load()
 	switch {
 	case r.stopping.Load():
 		return "it is stopping"
+	case short != nil:
+		return *short
 	case g.Leader == "":
 		return "there is no leader: a majority of the replicas must be up"
 	case !r.caughtUp.Load():
