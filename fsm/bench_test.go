@@ -155,7 +155,7 @@ func BenchmarkWriteSnapshotAtTheBounds(b *testing.B) {
 	snap := atTheBounds()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := fsm.WriteSnapshot(io.Discard, snap, registry.Position{Index: 1_000_000, Term: 7}); err != nil {
+		if err := fsm.WriteSnapshot(io.Discard, snap, registry.Position{Index: 1_000_000, Term: 7}, fsm.Chain{}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -165,7 +165,7 @@ func BenchmarkWriteSnapshotAtTheBounds(b *testing.B) {
 func snapshotAtTheBounds(b *testing.B) []byte {
 	b.Helper()
 	var buf bytes.Buffer
-	if err := fsm.WriteSnapshot(&buf, atTheBounds(), registry.Position{Index: 1_000_000, Term: 7}); err != nil {
+	if err := fsm.WriteSnapshot(&buf, atTheBounds(), registry.Position{Index: 1_000_000, Term: 7}, fsm.Chain{}); err != nil {
 		b.Fatal(err)
 	}
 	return buf.Bytes()
@@ -176,7 +176,7 @@ func BenchmarkReadSnapshotAtTheBounds(b *testing.B) {
 	b.SetBytes(int64(len(encoded)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := fsm.ReadSnapshot(bytes.NewReader(encoded)); err != nil {
+		if _, _, _, err := fsm.ReadSnapshot(bytes.NewReader(encoded)); err != nil {
 			b.Fatal(err)
 		}
 	}

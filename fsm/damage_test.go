@@ -65,11 +65,11 @@ func TestDamagedOutcome(t *testing.T) {
 func TestDamagedSnapshot(t *testing.T) {
 	whole := bytesOf(t, told(t))
 	damaged(whole, func(what string, at int, b []byte) {
-		if _, _, err := fsm.ReadSnapshot(bytes.NewReader(b)); err == nil {
+		if _, _, _, err := fsm.ReadSnapshot(bytes.NewReader(b)); err == nil {
 			t.Errorf("%s %d of %d was read", what, at, len(whole))
 		}
 	})
-	if _, _, err := fsm.ReadSnapshot(bytes.NewReader(append(whole, 0))); err == nil {
+	if _, _, _, err := fsm.ReadSnapshot(bytes.NewReader(append(whole, 0))); err == nil {
 		t.Error("a byte behind the end was not noticed")
 	}
 }
@@ -98,13 +98,13 @@ func TestDamagedSnapshotKeepsTheState(t *testing.T) {
 func TestImpossibleSnapshotKeepsTheState(t *testing.T) {
 	m := told(t)
 	before := bytesOf(t, m)
-	snap, at, err := fsm.ReadSnapshot(bytes.NewReader(before))
+	snap, at, chain, err := fsm.ReadSnapshot(bytes.NewReader(before))
 	if err != nil {
 		t.Fatal(err)
 	}
 	snap.Pools[0].Members = append(snap.Pools[0].Members, registry.MemberSnapshot{Node: "nobody", Alias: "nobody.0"})
 	var b bytes.Buffer
-	if err := fsm.WriteSnapshot(&b, snap, at); err != nil {
+	if err := fsm.WriteSnapshot(&b, snap, at, chain); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.Restore(reader(b.Bytes())); err == nil || !strings.Contains(err.Error(), "nobody") {
@@ -202,7 +202,7 @@ func TestUnknownSnapshots(t *testing.T) {
 		{"an unknown field", "field 16 is unknown", [][]byte{[]byte(magic), meta, section(3, []byte{0x80, 1, 1}), end}},
 		{"a section past the limit", "claims", [][]byte{[]byte(magic), huge}},
 	} {
-		_, _, err := fsm.ReadSnapshot(bytes.NewReader(slices.Concat(c.parts...)))
+		_, _, _, err := fsm.ReadSnapshot(bytes.NewReader(slices.Concat(c.parts...)))
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v; want %q", c.what, err, c.want)
 		}

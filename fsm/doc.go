@@ -24,6 +24,15 @@
 // command is a new number. A decoder refuses fields that it does not know,
 // because a replica that ignored half of a command would diverge.
 //
+// # The chain
+//
+// A running hash over the commands (see [Chain]) is part of what is replicated,
+// and of the snapshot: replicas that compare it at equal indexes (see
+// [Machine.Checkpoints]) find out that one of them has applied another byte than
+// the rest. It is CRC64, which finds accidents and no forgery. Lost: a hash of the
+// whole state, which costs its size each time; a hash of what lies between two
+// checkpoints, which says nothing of what went before it.
+//
 // # Views
 //
 // Readers see the registry as each batch of entries left it, and take no lock

@@ -125,16 +125,16 @@ func TestOutcomeKeepsItsError(t *testing.T) {
 
 func TestSnapshotRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want, wantAt := filled[registry.Snapshot](random{t}), filled[registry.Position](random{t})
+		want, wantAt, wantChain := filled[registry.Snapshot](random{t}), filled[registry.Position](random{t}), filled[fsm.Chain](random{t})
 		var b bytes.Buffer
-		if err := fsm.WriteSnapshot(&b, want, wantAt); err != nil {
+		if err := fsm.WriteSnapshot(&b, want, wantAt, wantChain); err != nil {
 			t.Fatal(err)
 		}
-		got, at, err := fsm.ReadSnapshot(&b)
+		got, at, chain, err := fsm.ReadSnapshot(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got) + cmp.Diff(wantAt, at); diff != "" {
+		if diff := cmp.Diff(want, got) + cmp.Diff(wantAt, at) + cmp.Diff(wantChain, chain); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 	})
@@ -164,7 +164,7 @@ func TestEntryMax(t *testing.T) {
 func goldens(t *testing.T) map[string][]byte {
 	was := goldensOf(t, first)
 	is := maps.Clone(was)
-	for times, filler := range []func() *steady{second, func() *steady { return &steady{} }} {
+	for times, filler := range []func() *steady{second, third, func() *steady { return &steady{} }} {
 		now := goldensOf(t, filler)
 		for name, b := range now {
 			if !bytes.Equal(was[name], b) {
@@ -187,7 +187,7 @@ func goldensOf(t *testing.T, filler func() *steady) map[string][]byte {
 	}
 	is["outcome"] = fsm.EncodeOutcome(filled[fsm.Outcome](filler()))
 	var b bytes.Buffer
-	if err := fsm.WriteSnapshot(&b, filled[registry.Snapshot](filler()), filled[registry.Position](filler())); err != nil {
+	if err := fsm.WriteSnapshot(&b, filled[registry.Snapshot](filler()), filled[registry.Position](filler()), filled[fsm.Chain](filler())); err != nil {
 		t.Fatal(err)
 	}
 	is["snapshot"] = b.Bytes()
@@ -237,7 +237,7 @@ func TestOldFormatsAreRead(t *testing.T) {
 	if diff := cmp.Diff(filled[fsm.Outcome](first()), out); err != nil || diff != "" {
 		t.Errorf("outcome: %v (-was +is):\n%s", err, diff)
 	}
-	snap, _, err := fsm.ReadSnapshot(bytes.NewReader(was["snapshot"]))
+	snap, _, _, err := fsm.ReadSnapshot(bytes.NewReader(was["snapshot"]))
 	if diff := cmp.Diff(filled[registry.Snapshot](first()), snap); err != nil || diff != "" {
 		t.Errorf("snapshot: %v (-was +is):\n%s", err, diff)
 	}

@@ -19,7 +19,8 @@ import (
 // reach it too, and its position covers them. No-ops never reach it; whoever
 // waits for a commit index must first have seen a TermStart of that term.
 type Machine struct {
-	halt func(error)
+	halt       func(error)
+	checkEvery registry.Index
 	// seen is what readers see, who take no lock: the state's view and the
 	// position it stands at, published once a batch.
 	seen atomic.Pointer[seen]
@@ -28,6 +29,9 @@ type Machine struct {
 		sync.Mutex
 		state *registry.State
 		at    registry.Position
+		chain Chain
+		// checks is replaced and never changed in place.
+		checks []registry.Checkpoint
 		// moved is closed, and made anew, when at has moved on; nil while
 		// nobody waits.
 		moved chan struct{}
@@ -38,8 +42,9 @@ type Machine struct {
 
 // seen is a view at a position.
 type seen struct {
-	view registry.View
-	at   registry.Position
+	view   registry.View
+	at     registry.Position
+	checks []registry.Checkpoint
 }
 
 var _ raft.BatchingFSM = (*Machine)(nil)
@@ -47,9 +52,13 @@ var _ raft.BatchingFSM = (*Machine)(nil)
 // NewMachine gives a machine with an empty registry. Halt is called once with
 // an entry that cannot be applied and must not return to a living replica:
 // when it does return, the machine panics.
-func NewMachine(halt func(error)) *Machine {
-	m := &Machine{halt: halt}
-	m.mu.state = registry.NewState()
+func NewMachine(halt func(error)) *Machine { return NewCheckedMachine(halt, checkpointEvery) }
+
+// NewCheckedMachine is NewMachine with checkpoints of its chain at other indexes,
+// the multiples of every, which is not 0. Machines compare what they share.
+func NewCheckedMachine(halt func(error), every registry.Index) *Machine {
+	m := &Machine{halt: halt, checkEvery: every}
+	m.mu.state, m.mu.chain = registry.NewState(), Chain{Hash: chainSeed}
 	m.publishLocked()
 	return m
 }
@@ -107,10 +116,12 @@ func (m *Machine) mustDecode(l *raft.Log) Entry {
 }
 
 func (m *Machine) applyLocked(l *raft.Log, e Entry) any {
+	m.checkpointLocked(registry.Index(l.Index))
 	m.mu.at = registry.Position{Index: registry.Index(l.Index), Term: registry.Term(l.Term)}
 	if e.Command == nil {
 		return nil
 	}
+	m.mu.chain.add(l)
 	stamp := registry.Stamp{Index: m.mu.at.Index, Term: m.mu.at.Term, Clock: e.Clock, Wall: e.Wall}
 	result, err := m.mu.state.Apply(stamp, e.Command)
 	if _, asked := e.Command.(registry.RebalancePools); !asked {
@@ -133,7 +144,7 @@ func codedError(err error) *registry.Error {
 
 // publishLocked shows readers the state as it is now, and wakes who waits for it.
 func (m *Machine) publishLocked() {
-	m.seen.Store(&seen{m.mu.state.View, m.mu.at})
+	m.seen.Store(&seen{m.mu.state.View, m.mu.at, m.mu.checks})
 	if m.mu.moved != nil {
 		close(m.mu.moved)
 		m.mu.moved = nil
@@ -204,13 +215,13 @@ func (m *Machine) waitChan(index registry.Index) <-chan struct{} {
 func (m *Machine) Snapshot() (raft.FSMSnapshot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return &snapshot{state: m.mu.state.Freeze(), at: m.mu.at}, nil
+	return &snapshot{state: m.mu.state.Freeze(), at: m.mu.at, chain: m.mu.chain}, nil
 }
 
 // Restore replaces the state by a snapshot's. A snapshot that cannot be read
 // leaves the state as it was.
 func (m *Machine) Restore(from io.ReadCloser) error {
-	snap, at, err := ReadSnapshot(from)
+	snap, at, chain, err := ReadSnapshot(from)
 	if err != nil {
 		return err
 	}
@@ -218,17 +229,17 @@ func (m *Machine) Restore(from io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("snapshot at index %d: %w", at.Index, err)
 	}
-	for _, f := range m.replace(state, at) {
+	for _, f := range m.replace(state, at, chain.begun(at.Index)) {
 		f.wake()
 	}
 	return nil
 }
 
 // replace gives the followers, who have lost what lies between.
-func (m *Machine) replace(state *registry.State, at registry.Position) []*Follower {
+func (m *Machine) replace(state *registry.State, at registry.Position, chain Chain) []*Follower {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.state, m.mu.at = state, at
+	m.mu.state, m.mu.at, m.mu.chain, m.mu.checks = state, at, chain, nil
 	m.publishLocked()
 	for _, f := range m.mu.followers {
 		f.lose()

@@ -36,7 +36,7 @@ func TestTheLargestStateResidesInBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(fsm.WriteSnapshot(f, atTheBounds(), registry.Position{Index: 1_000_000, Term: 7}), f.Close()); err != nil {
+	if err := errors.Join(fsm.WriteSnapshot(f, atTheBounds(), registry.Position{Index: 1_000_000, Term: 7}, fsm.Chain{}), f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")

@@ -52,11 +52,12 @@ const (
 type snapshot struct {
 	state *registry.Frozen
 	at    registry.Position
+	chain Chain
 }
 
 // Persist writes the snapshot to Raft's sink.
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
-	if err := WriteSnapshot(sink, s.state.Snapshot(), s.at); err != nil {
+	if err := WriteSnapshot(sink, s.state.Snapshot(), s.at, s.chain); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
 	return sink.Close()
@@ -71,13 +72,15 @@ type meta struct {
 	ClusterID registry.ClusterID
 	Clock     registry.Millis
 	Settings  registry.Settings
+	Chain     Chain
 }
 
-// WriteSnapshot writes a state and the position it stands at.
-func WriteSnapshot(to io.Writer, s registry.Snapshot, at registry.Position) error {
+// WriteSnapshot writes a state, the position it stands at, and the chain of what
+// led there.
+func WriteSnapshot(to io.Writer, s registry.Snapshot, at registry.Position, chain Chain) error {
 	w := &sectionWriter{to: bufio.NewWriter(to)}
 	w.write([]byte(snapshotMagic))
-	head := meta{At: at, ClusterID: s.ClusterID, Clock: s.Clock, Settings: s.Settings}
+	head := meta{At: at, ClusterID: s.ClusterID, Clock: s.Clock, Settings: s.Settings, Chain: chain}
 	writeSection(w, sectionMeta, &head, metaFields)
 	for i := range s.Replicas {
 		writeSection(w, sectionReplica, &s.Replicas[i], replica)
@@ -130,30 +133,30 @@ func writeSection[T any](w *sectionWriter, kind byte, record *T, visit func(*wal
 }
 
 // ReadSnapshot is WriteSnapshot's inverse; it reads to the end.
-func ReadSnapshot(from io.Reader) (s registry.Snapshot, at registry.Position, err error) {
+func ReadSnapshot(from io.Reader) (s registry.Snapshot, at registry.Position, chain Chain, err error) {
 	r := &sectionReader{from: bufio.NewReader(from), walk: walk{reading: true, words: newWords(snapshotWords)}}
 	magic := make([]byte, len(snapshotMagic))
 	if _, err := io.ReadFull(r.from, magic); err != nil || string(magic) != snapshotMagic {
-		return s, at, errors.New("snapshot: it does not begin as one of this release does")
+		return s, at, chain, errors.New("snapshot: it does not begin as one of this release does")
 	}
 	last := byte(0)
 	for last != sectionEnd {
 		kind, err := r.next()
 		if err != nil {
-			return s, at, fmt.Errorf("snapshot: %w", err)
+			return s, at, chain, fmt.Errorf("snapshot: %w", err)
 		}
 		if !follows(kind, last) {
-			return s, at, fmt.Errorf("snapshot: section of kind %d after one of kind %d", kind, last)
+			return s, at, chain, fmt.Errorf("snapshot: section of kind %d after one of kind %d", kind, last)
 		}
-		if err := r.addTo(&s, &at, kind); err != nil {
-			return s, at, fmt.Errorf("snapshot: section of kind %d: %w", kind, err)
+		if err := r.addTo(&s, kind); err != nil {
+			return s, at, chain, fmt.Errorf("snapshot: section of kind %d: %w", kind, err)
 		}
 		last = kind
 	}
 	if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {
-		return s, at, errors.New("snapshot: bytes follow its end")
+		return s, at, chain, errors.New("snapshot: bytes follow its end")
 	}
-	return s, at, nil
+	return s, r.head.At, r.head.Chain, nil
 }
 
 // follows reports whether a section of a kind may stand behind one of the kind
@@ -175,6 +178,7 @@ func follows(kind, last byte) bool {
 type sectionReader struct {
 	from *bufio.Reader
 	walk walk // its b is the section, without its CRC
+	head meta
 }
 
 // next reads the next section and compares it with its CRC.
@@ -207,12 +211,12 @@ func (r *sectionReader) fill(have, to int) error {
 }
 
 // addTo adds the section's record to the snapshot.
-func (r *sectionReader) addTo(s *registry.Snapshot, at *registry.Position, kind byte) error {
+func (r *sectionReader) addTo(s *registry.Snapshot, kind byte) error {
 	switch kind {
 	case sectionMeta:
-		var m meta
-		err := readRecord(r, &m, metaFields)
-		*at, s.ClusterID, s.Clock, s.Settings = m.At, m.ClusterID, m.Clock, m.Settings
+		m := &r.head
+		err := readRecord(r, m, metaFields)
+		s.ClusterID, s.Clock, s.Settings = m.ClusterID, m.Clock, m.Settings
 		return err
 	case sectionReplica:
 		return addRecord(r, &s.Replicas, replica)
@@ -251,6 +255,8 @@ func metaFields(w *walk, m *meta) {
 	text(w, 3, &m.ClusterID)
 	number(w, 4, &m.Clock)
 	message(w, 5, &m.Settings, settings)
+	number(w, 6, &m.Chain.Hash)
+	number(w, 7, &m.Chain.From)
 }
 
 func settings(w *walk, s *registry.Settings) {

@@ -34,11 +34,11 @@ func restored(t rapid.TB, b []byte) *fsm.Machine {
 func TestSnapshotHoldsEverything(t *testing.T) {
 	m := told(t)
 	b := bytesOf(t, m)
-	snap, at, err := fsm.ReadSnapshot(bytes.NewReader(b))
+	snap, at, chain, err := fsm.ReadSnapshot(bytes.NewReader(b))
 	if err != nil || at != m.At() {
 		t.Fatalf("read at %+v, %v; the machine stands at %+v", at, err, m.At())
 	}
-	if len(snap.Replicas) == 0 || len(snap.Nodes) == 0 || len(snap.Pools) < 5 || snap.ClusterID == "" || snap.Clock == 0 ||
+	if chain.Hash == 0 || len(snap.Replicas) == 0 || len(snap.Nodes) == 0 || len(snap.Pools) < 5 || snap.ClusterID == "" || snap.Clock == 0 ||
 		len(snap.Sessions) != 2 || len(snap.Sessions[1].Stored) != 2 {
 		t.Fatalf("the story leaves something out: %+v", snap)
 	}
@@ -177,7 +177,7 @@ func TestRestoreFromAStore(t *testing.T) {
 // TestSectionMax: a section that no reader would take is not written.
 func TestSectionMax(t *testing.T) {
 	long := registry.Snapshot{Nodes: []registry.Node{{Address: strings.Repeat("x", 64<<20)}}}
-	if err := fsm.WriteSnapshot(io.Discard, long, registry.Position{}); err == nil || !strings.Contains(err.Error(), "section of kind 3") {
+	if err := fsm.WriteSnapshot(io.Discard, long, registry.Position{}, fsm.Chain{}); err == nil || !strings.Contains(err.Error(), "section of kind 3") {
 		t.Errorf("a section of more than 64 MiB: %v", err)
 	}
 }

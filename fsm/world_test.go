@@ -96,8 +96,8 @@ func same(t rapid.TB, what string, want, got []byte) {
 }
 
 func readable(b []byte) string {
-	s, at, err := fsm.ReadSnapshot(bytes.NewReader(b))
-	return fmt.Sprintf("%+v\n%+v\n%v", at, s, err)
+	s, at, chain, err := fsm.ReadSnapshot(bytes.NewReader(b))
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%v", at, chain, s, err)
 }
 
 func boot(digit string) registry.BootID {

@@ -33,6 +33,7 @@ const (
 	BatchAnswersMax = 16_384   // round-robin answers of one command
 	BatchKeysMax    = 4_096    // keys of one HrwTopics
 	BatchTurnsMax   = 4_096    // turns of one RoundRobin
+	CheckpointsMax  = 8        // hashes of what was applied that a replica remembers
 	WaitingMax      = 8_192    // round-robin requests that one replica holds unanswered
 	WaitingBytesMax = 16 << 20 // of log, that their turns take
 	LivenessMax     = 1_024    // changes of one ReportLiveness

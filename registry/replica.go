@@ -81,6 +81,14 @@ type Greeting struct {
 	NotReadyReason string
 }
 
+// Checkpoint is a hash over all commands of the log behind the index From up to
+// Index: at equal indexes it is the same on every replica, or their states are
+// not.
+type Checkpoint struct {
+	Index, From Index
+	Hash        uint64
+}
+
 // Admission is what a node that joins is told.
 type Admission struct {
 	ClusterID ClusterID
