@@ -79,6 +79,7 @@ type Greeting struct {
 	GossipMembers  int // alive in its gossip view
 	Ready          bool
 	NotReadyReason string
+	Checkpoints    []Checkpoint // the last few, the newest last
 }
 
 // Checkpoint is a hash over all commands of the log behind the index From up to

@@ -72,6 +72,7 @@ func (p *metricsPage) handler() http.Handler {
 type observed interface {
 	Self() registry.Greeting
 	Watchers() int
+	Disagrees() bool
 	Read(ctx context.Context, options registry.ReadOptions) (*registry.View, registry.ReadInfo, error)
 }
 
@@ -97,6 +98,7 @@ func replicaMetrics() map[string]*prometheus.Desc {
 		"alive":     metric("pool_alive", "Members of the pool that are alive.", "pool"),
 		"eligible":  metric("pool_eligible", "Members of the pool that are alive and not draining.", "pool"),
 		"satisfied": metric("pool_satisfied", "0 for an exclusive pool with fewer nodes than it wants.", "pool"),
+		"disagree":  metric("replicas_disagree", "1 while replicas hold different states at one index and no majority of them agrees."),
 		"watchers":  metric("watchers", "Watchers of pools at this replica."),
 		"nodes":     metric("nodes", "Nodes of the layout by state; draining ones are counted under their state, too.", "state"),
 	}
@@ -123,6 +125,7 @@ func (c *replicaCollector) Collect(out chan<- prometheus.Metric) {
 	put("voter", bit(self.Voter))
 	put("ready", bit(self.Ready))
 	put("gossip", float64(self.GossipMembers))
+	put("disagree", bit(c.replica.Disagrees()))
 	put("watchers", float64(c.replica.Watchers()))
 	pools, nodes := c.read()
 	for _, p := range pools {

@@ -88,6 +88,26 @@
 // keeping history for all pools from the start (memory in every cluster for what
 // few want).
 //
+// # Disks
+//
+// The log and the votes are crash-only: the first error of either, and the first
+// call that takes more than ten seconds, ends the replica, because a failed fsync
+// may well succeed the next time and have lost what it was for, and because a
+// leader whose disk hangs still sends its heartbeats. Whatever waits for such a
+// disk, Close too, may wait for ever: so Halt ends the process and closes nothing.
+//
+// A replica whose disk is nearly full is not ready and gives leadership away
+// while it can still write that down. It reads on and votes on: a cluster whose
+// disks are all nearly full is one that works.
+//
+// # What was applied
+//
+// Replicas tell each other in Hello the hashes of all that they have applied up
+// to the last checkpoints, and each judges itself: one that a majority of the
+// voters contradicts notes in its identity file that it is refused, and ends.
+// Without such a majority all say so and go on. Lost: a leader that judges the
+// others (it may be the one that is wrong).
+//
 // # Addresses
 //
 // Raft's configuration names replicas by their names; where they are is kept

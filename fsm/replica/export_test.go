@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
 )
 
 // Raft lets a test hurry an election.
@@ -38,4 +40,26 @@ func (o *Options) FreeSpace(is func(dir string) (free, total uint64)) {
 		s.free, s.total = is(dir)
 		return s, nil
 	}
+}
+
+// Tamper lets a test change what a replica's machine applies, before it does,
+// and have checkpoints more often.
+func (o *Options) Tamper(every registry.Index, change func(*raft.Log) *raft.Log) {
+	o.machine.every = every
+	if change != nil {
+		o.machine.wrap = func(m *fsm.Machine) raft.FSM { return tampered{m, change} }
+	}
+}
+
+type tampered struct {
+	*fsm.Machine
+	change func(*raft.Log) *raft.Log
+}
+
+func (t tampered) ApplyBatch(entries []*raft.Log) []any {
+	out := make([]*raft.Log, len(entries))
+	for i, l := range entries {
+		out[i] = t.change(l)
+	}
+	return t.Machine.ApplyBatch(out)
 }

@@ -20,7 +20,9 @@ func (r *Replica) greetOthers() {
 		every := greetEvery
 		targets := r.greetTargets()
 		var lost []string
-		for i, a := range r.greet(r.life.ctx, targets) {
+		answers := r.greet(r.life.ctx, targets)
+		r.compare(answers)
+		for i, a := range answers {
 			if a.err != nil {
 				every, lost = greetEveryLost, append(lost, targets[i])
 			}

@@ -43,7 +43,8 @@ type Options struct {
 	// error would go on. Nor may it wait for Close, which a hung disk holds up.
 	Halt func(error)
 
-	disk diskHooks
+	disk    diskHooks
+	machine machineHooks
 }
 
 // Timings are Raft's. Zero values are the defaults.

@@ -45,9 +45,12 @@ type Replica struct {
 	watches  *watches
 
 	caughtUp atomic.Bool
-	short    atomic.Pointer[string] // of room on the disk, for people; nil: it has enough
-	stopping atomic.Bool
-	halted   sync.Once
+	// disagrees is the index at which voters hold different states and no majority
+	// agrees; 0 is none.
+	disagrees atomic.Uint64
+	short     atomic.Pointer[string] // of room on the disk, for people; nil: it has enough
+	stopping  atomic.Bool
+	halted    sync.Once
 
 	life struct {
 		ctx  context.Context //nolint:containedctx // the replica's own lifetime, which no request's outlives
@@ -84,7 +87,7 @@ func Open(opts Options) (*Replica, error) {
 	r.life.ended = make(chan struct{})
 	r.mu.waiting = "it has just started"
 	r.lead.init()
-	r.machine = fsm.NewMachine(r.halt)
+	r.machine = r.opts.machine.build(r.halt)
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
 	r.writes = newWrites(r.life.ctx, r.spawn, false, r.proposeOnce)
@@ -141,7 +144,7 @@ func (r *Replica) Start() {
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
 	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
-	rf, err := raft.NewRaft(r.raftConfig(notify), r.machine, r.store.logs, r.store.votes, r.store.snapshots, tr)
+	rf, err := raft.NewRaft(r.raftConfig(notify), r.opts.machine.driven(r.machine), r.store.logs, r.store.votes, r.store.snapshots, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
 	}
@@ -191,8 +194,7 @@ func (r *Replica) adopt() {
 		return
 	}
 	if err := r.checkStore(); err != nil {
-		_ = r.remember(func(i *identity) { i.Refused = err.Error() }) // it is refused with or without a note
-		r.halt(err)
+		r.refuse(err)
 		return
 	}
 	if err := r.remember(func(i *identity) { i.ClusterID = id }); err != nil {
@@ -252,6 +254,12 @@ func (r *Replica) catchUp(ctx context.Context) {
 
 // halt tells the owner, once, what makes it impossible to go on.
 func (r *Replica) halt(err error) { r.halted.Do(func() { r.opts.Halt(err) }) }
+
+// refuse halts for good: the store must not be used again.
+func (r *Replica) refuse(why error) {
+	_ = r.remember(func(i *identity) { i.Refused = why.Error() }) // it is refused with or without a note
+	r.halt(why)
+}
 
 // spawn runs f in a goroutine that Close waits for; once Close has begun it
 // does not, and says so.

@@ -1,6 +1,9 @@
 package replica
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 // TestSpaceNeeded: 64 MiB, of a small disk a hundredth, and a quarter more to
 // come back.
@@ -27,8 +30,8 @@ func TestSpaceNeeded(t *testing.T) {
 // TestFreeSpace asks the system that this runs on.
 func TestFreeSpace(t *testing.T) {
 	s, err := freeSpace(t.TempDir())
-	if err == errSpaceUnknown { //nolint:errorlint // as it is
-		t.Skip(err)
+	if errors.Is(err, errSpaceUnknown) {
+		return
 	}
 	if err != nil || s.total == 0 || s.free > s.total {
 		t.Errorf("%+v, %v", s, err)

@@ -128,6 +128,7 @@ func TestGreetingsRoundTrip(t *testing.T) {
 		Replica: replica, ClusterID: registry.ClusterID(id), Empty: true, Roster: []registry.Replica{replica, replica},
 		Role: "leader", Voter: true, Term: 3, Leader: "r1", Applied: 4, Committed: 5, Version: "v", GossipMembers: 6,
 		Ready: true, NotReadyReason: "because", Listed: []string{"a:1", "b:1"},
+		Checkpoints: []registry.Checkpoint{{Index: 4096, From: 7, Hash: 1 << 63}, {Index: 8192, From: 7, Hash: 1}},
 	}
 	roundTrip(t, greeting, wire.ToGreeting, wire.FromGreeting)
 	young := registry.Greeting{Replica: registry.Replica{Name: "r2"}, Role: "waiting"}
@@ -141,12 +142,20 @@ func TestGreetingsAreRefused(t *testing.T) {
 	if _, err := wire.FromGreeting(wire.ToGreeting(registry.Greeting{Roster: roster(registry.ReplicasMax)})); err != nil {
 		t.Errorf("a roster at the limit: %v", err)
 	}
-	for want, g := range map[*registry.Error]registry.Greeting{
-		registry.ErrLimit:   {Roster: roster(registry.ReplicasMax + 1)},
-		registry.ErrInvalid: {Replica: registry.Replica{Name: "no/slash"}},
+	checkpoints := func(n int) []registry.Checkpoint { return make([]registry.Checkpoint, n) }
+	if _, err := wire.FromGreeting(wire.ToGreeting(registry.Greeting{Checkpoints: checkpoints(registry.CheckpointsMax)})); err != nil {
+		t.Errorf("checkpoints at the limit: %v", err)
+	}
+	for _, tt := range []struct {
+		want *registry.Error
+		g    registry.Greeting
+	}{
+		{registry.ErrLimit, registry.Greeting{Roster: roster(registry.ReplicasMax + 1)}},
+		{registry.ErrLimit, registry.Greeting{Checkpoints: checkpoints(registry.CheckpointsMax + 1)}},
+		{registry.ErrInvalid, registry.Greeting{Replica: registry.Replica{Name: "no/slash"}}},
 	} {
-		if _, err := wire.FromGreeting(wire.ToGreeting(g)); registry.CodeOf(err) != want.Code {
-			t.Errorf("got %v, want %s", err, want.Code)
+		if _, err := wire.FromGreeting(wire.ToGreeting(tt.g)); registry.CodeOf(err) != tt.want.Code {
+			t.Errorf("got %v, want %s", err, tt.want.Code)
 		}
 	}
 	if _, err := wire.FromGreeting(nil); registry.CodeOf(err) != registry.Invalid {

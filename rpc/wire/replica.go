@@ -12,6 +12,7 @@ func ToGreeting(g registry.Greeting) *rotav1.Greeting {
 		Role: g.Role, Voter: g.Voter, Term: uint64(g.Term), Leader: string(g.Leader),
 		AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
 		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason, Listed: g.Listed,
+		Checkpoints: mapped(g.Checkpoints, toCheckpoint),
 	}
 }
 
@@ -25,18 +26,30 @@ func FromGreeting(g *rotav1.Greeting) (registry.Greeting, error) {
 	if n := max(len(g.GetRoster()), len(g.GetListed())); n > registry.ReplicasMax {
 		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.roster and greeting.listed: %d replicas, at most %d are allowed", n, registry.ReplicasMax)
 	}
+	if n := len(g.GetCheckpoints()); n > registry.CheckpointsMax {
+		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.checkpoints: there are %d, at most %d are allowed", n, registry.CheckpointsMax)
+	}
 	greeting := registry.Greeting{
 		Replica: fromReplica(g.GetReplica()), ClusterID: registry.ClusterID(g.GetClusterId()), Empty: g.GetEmpty(),
 		Roster: mapped(g.GetRoster(), fromReplica),
 		Role:   g.GetRole(), Voter: g.GetVoter(), Term: registry.Term(g.GetTerm()), Leader: registry.ReplicaName(g.GetLeader()),
 		Applied: registry.Index(g.GetAppliedIndex()), Committed: registry.Index(g.GetCommitIndex()), Version: g.GetVersion(),
 		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(), Listed: g.GetListed(),
+		Checkpoints: mapped(g.GetCheckpoints(), fromCheckpoint),
 	}
 	return greeting, checkGreeting(greeting)
 }
 
 func toReplica(r registry.Replica) *rotav1.ReplicaAddress {
 	return &rotav1.ReplicaAddress{Name: string(r.Name), StoreId: string(r.StoreID), Api: r.API, Raft: r.Raft, Gossip: r.Gossip}
+}
+
+func toCheckpoint(c registry.Checkpoint) *rotav1.Checkpoint {
+	return &rotav1.Checkpoint{Index: uint64(c.Index), FromIndex: uint64(c.From), Hash: c.Hash}
+}
+
+func fromCheckpoint(c *rotav1.Checkpoint) registry.Checkpoint {
+	return registry.Checkpoint{Index: registry.Index(c.GetIndex()), From: registry.Index(c.GetFromIndex()), Hash: c.GetHash()}
 }
 
 func fromReplica(r *rotav1.ReplicaAddress) registry.Replica {

@@ -389,7 +389,9 @@ type Greeting struct {
 	Ready          bool                   `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`
 	NotReadyReason string                 `protobuf:"bytes,14,opt,name=not_ready_reason,json=notReadyReason,proto3" json:"not_ready_reason,omitempty"`
 	// The API addresses of --replicas, sorted.
-	Listed        []string `protobuf:"bytes,15,rep,name=listed,proto3" json:"listed,omitempty"`
+	Listed []string `protobuf:"bytes,15,rep,name=listed,proto3" json:"listed,omitempty"`
+	// The last few checkpoints, at most 8.
+	Checkpoints   []*Checkpoint `protobuf:"bytes,16,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -529,6 +531,75 @@ func (x *Greeting) GetListed() []string {
 	return nil
 }
 
+func (x *Greeting) GetCheckpoints() []*Checkpoint {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+// Checkpoint is a hash over the commands of the log behind an index up to
+// another one, the same on every replica.
+type Checkpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	FromIndex     uint64                 `protobuf:"varint,2,opt,name=from_index,json=fromIndex,proto3" json:"from_index,omitempty"`
+	Hash          uint64                 `protobuf:"fixed64,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_rota_v1_replica_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Checkpoint) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetFromIndex() uint64 {
+	if x != nil {
+		return x.FromIndex
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetHash() uint64 {
+	if x != nil {
+		return x.Hash
+	}
+	return 0
+}
+
 type HelloRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Greeting      *Greeting              `protobuf:"bytes,1,opt,name=greeting,proto3" json:"greeting,omitempty"`
@@ -538,7 +609,7 @@ type HelloRequest struct {
 
 func (x *HelloRequest) Reset() {
 	*x = HelloRequest{}
-	mi := &file_rota_v1_replica_proto_msgTypes[8]
+	mi := &file_rota_v1_replica_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +621,7 @@ func (x *HelloRequest) String() string {
 func (*HelloRequest) ProtoMessage() {}
 
 func (x *HelloRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_replica_proto_msgTypes[8]
+	mi := &file_rota_v1_replica_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +634,7 @@ func (x *HelloRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloRequest.ProtoReflect.Descriptor instead.
 func (*HelloRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_replica_proto_rawDescGZIP(), []int{8}
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *HelloRequest) GetGreeting() *Greeting {
@@ -582,7 +653,7 @@ type HelloResponse struct {
 
 func (x *HelloResponse) Reset() {
 	*x = HelloResponse{}
-	mi := &file_rota_v1_replica_proto_msgTypes[9]
+	mi := &file_rota_v1_replica_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -594,7 +665,7 @@ func (x *HelloResponse) String() string {
 func (*HelloResponse) ProtoMessage() {}
 
 func (x *HelloResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_replica_proto_msgTypes[9]
+	mi := &file_rota_v1_replica_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -607,7 +678,7 @@ func (x *HelloResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HelloResponse.ProtoReflect.Descriptor instead.
 func (*HelloResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_replica_proto_rawDescGZIP(), []int{9}
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *HelloResponse) GetGreeting() *Greeting {
@@ -627,7 +698,7 @@ type SeesNodeRequest struct {
 
 func (x *SeesNodeRequest) Reset() {
 	*x = SeesNodeRequest{}
-	mi := &file_rota_v1_replica_proto_msgTypes[10]
+	mi := &file_rota_v1_replica_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +710,7 @@ func (x *SeesNodeRequest) String() string {
 func (*SeesNodeRequest) ProtoMessage() {}
 
 func (x *SeesNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_replica_proto_msgTypes[10]
+	mi := &file_rota_v1_replica_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +723,7 @@ func (x *SeesNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeesNodeRequest.ProtoReflect.Descriptor instead.
 func (*SeesNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_replica_proto_rawDescGZIP(), []int{10}
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SeesNodeRequest) GetName() string {
@@ -678,7 +749,7 @@ type SeesNodeResponse struct {
 
 func (x *SeesNodeResponse) Reset() {
 	*x = SeesNodeResponse{}
-	mi := &file_rota_v1_replica_proto_msgTypes[11]
+	mi := &file_rota_v1_replica_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +761,7 @@ func (x *SeesNodeResponse) String() string {
 func (*SeesNodeResponse) ProtoMessage() {}
 
 func (x *SeesNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_replica_proto_msgTypes[11]
+	mi := &file_rota_v1_replica_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +774,7 @@ func (x *SeesNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeesNodeResponse.ProtoReflect.Descriptor instead.
 func (*SeesNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_replica_proto_rawDescGZIP(), []int{11}
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SeesNodeResponse) GetSeen() bool {
@@ -736,7 +807,7 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x10\n" +
 	"\x03api\x18\x03 \x01(\tR\x03api\x12\x12\n" +
 	"\x04raft\x18\x04 \x01(\tR\x04raft\x12\x16\n" +
-	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xda\x03\n" +
+	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\x91\x04\n" +
 	"\bGreeting\x121\n" +
 	"\areplica\x18\x01 \x01(\v2\x17.rota.v1.ReplicaAddressR\areplica\x12\x1d\n" +
 	"\n" +
@@ -754,7 +825,14 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\x0egossip_members\x18\f \x01(\rR\rgossipMembers\x12\x14\n" +
 	"\x05ready\x18\r \x01(\bR\x05ready\x12(\n" +
 	"\x10not_ready_reason\x18\x0e \x01(\tR\x0enotReadyReason\x12\x16\n" +
-	"\x06listed\x18\x0f \x03(\tR\x06listed\"=\n" +
+	"\x06listed\x18\x0f \x03(\tR\x06listed\x125\n" +
+	"\vcheckpoints\x18\x10 \x03(\v2\x13.rota.v1.CheckpointR\vcheckpoints\"U\n" +
+	"\n" +
+	"Checkpoint\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1d\n" +
+	"\n" +
+	"from_index\x18\x02 \x01(\x04R\tfromIndex\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\x06R\x04hash\"=\n" +
 	"\fHelloRequest\x12-\n" +
 	"\bgreeting\x18\x01 \x01(\v2\x11.rota.v1.GreetingR\bgreeting\">\n" +
 	"\rHelloResponse\x12-\n" +
@@ -783,7 +861,7 @@ func file_rota_v1_replica_proto_rawDescGZIP() []byte {
 	return file_rota_v1_replica_proto_rawDescData
 }
 
-var file_rota_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_rota_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_rota_v1_replica_proto_goTypes = []any{
 	(*ReadIndexRequest)(nil),    // 0: rota.v1.ReadIndexRequest
 	(*ReadIndexResponse)(nil),   // 1: rota.v1.ReadIndexResponse
@@ -793,31 +871,33 @@ var file_rota_v1_replica_proto_goTypes = []any{
 	(*ForwardResponse)(nil),     // 5: rota.v1.ForwardResponse
 	(*ReplicaAddress)(nil),      // 6: rota.v1.ReplicaAddress
 	(*Greeting)(nil),            // 7: rota.v1.Greeting
-	(*HelloRequest)(nil),        // 8: rota.v1.HelloRequest
-	(*HelloResponse)(nil),       // 9: rota.v1.HelloResponse
-	(*SeesNodeRequest)(nil),     // 10: rota.v1.SeesNodeRequest
-	(*SeesNodeResponse)(nil),    // 11: rota.v1.SeesNodeResponse
+	(*Checkpoint)(nil),          // 8: rota.v1.Checkpoint
+	(*HelloRequest)(nil),        // 9: rota.v1.HelloRequest
+	(*HelloResponse)(nil),       // 10: rota.v1.HelloResponse
+	(*SeesNodeRequest)(nil),     // 11: rota.v1.SeesNodeRequest
+	(*SeesNodeResponse)(nil),    // 12: rota.v1.SeesNodeResponse
 }
 var file_rota_v1_replica_proto_depIdxs = []int32{
 	6,  // 0: rota.v1.Greeting.replica:type_name -> rota.v1.ReplicaAddress
 	6,  // 1: rota.v1.Greeting.roster:type_name -> rota.v1.ReplicaAddress
-	7,  // 2: rota.v1.HelloRequest.greeting:type_name -> rota.v1.Greeting
-	7,  // 3: rota.v1.HelloResponse.greeting:type_name -> rota.v1.Greeting
-	0,  // 4: rota.v1.ReplicaService.ReadIndex:input_type -> rota.v1.ReadIndexRequest
-	2,  // 5: rota.v1.ReplicaService.CurrentTerm:input_type -> rota.v1.CurrentTermRequest
-	4,  // 6: rota.v1.ReplicaService.Forward:input_type -> rota.v1.ForwardRequest
-	8,  // 7: rota.v1.ReplicaService.Hello:input_type -> rota.v1.HelloRequest
-	10, // 8: rota.v1.ReplicaService.SeesNode:input_type -> rota.v1.SeesNodeRequest
-	1,  // 9: rota.v1.ReplicaService.ReadIndex:output_type -> rota.v1.ReadIndexResponse
-	3,  // 10: rota.v1.ReplicaService.CurrentTerm:output_type -> rota.v1.CurrentTermResponse
-	5,  // 11: rota.v1.ReplicaService.Forward:output_type -> rota.v1.ForwardResponse
-	9,  // 12: rota.v1.ReplicaService.Hello:output_type -> rota.v1.HelloResponse
-	11, // 13: rota.v1.ReplicaService.SeesNode:output_type -> rota.v1.SeesNodeResponse
-	9,  // [9:14] is the sub-list for method output_type
-	4,  // [4:9] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	8,  // 2: rota.v1.Greeting.checkpoints:type_name -> rota.v1.Checkpoint
+	7,  // 3: rota.v1.HelloRequest.greeting:type_name -> rota.v1.Greeting
+	7,  // 4: rota.v1.HelloResponse.greeting:type_name -> rota.v1.Greeting
+	0,  // 5: rota.v1.ReplicaService.ReadIndex:input_type -> rota.v1.ReadIndexRequest
+	2,  // 6: rota.v1.ReplicaService.CurrentTerm:input_type -> rota.v1.CurrentTermRequest
+	4,  // 7: rota.v1.ReplicaService.Forward:input_type -> rota.v1.ForwardRequest
+	9,  // 8: rota.v1.ReplicaService.Hello:input_type -> rota.v1.HelloRequest
+	11, // 9: rota.v1.ReplicaService.SeesNode:input_type -> rota.v1.SeesNodeRequest
+	1,  // 10: rota.v1.ReplicaService.ReadIndex:output_type -> rota.v1.ReadIndexResponse
+	3,  // 11: rota.v1.ReplicaService.CurrentTerm:output_type -> rota.v1.CurrentTermResponse
+	5,  // 12: rota.v1.ReplicaService.Forward:output_type -> rota.v1.ForwardResponse
+	10, // 13: rota.v1.ReplicaService.Hello:output_type -> rota.v1.HelloResponse
+	12, // 14: rota.v1.ReplicaService.SeesNode:output_type -> rota.v1.SeesNodeResponse
+	10, // [10:15] is the sub-list for method output_type
+	5,  // [5:10] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_replica_proto_init() }
@@ -831,7 +911,7 @@ func file_rota_v1_replica_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_replica_proto_rawDesc), len(file_rota_v1_replica_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
