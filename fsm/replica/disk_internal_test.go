@@ -114,6 +114,25 @@ func TestACallThatHangsHalts(t *testing.T) {
 	}
 }
 
+// TestAProcessThatWasStoppedIsNoHungDisk: when it goes on, all its timers are
+// overdue, and each fires once.
+func TestAProcessThatWasStoppedIsNoHungDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var halts int
+		w := newDisk("/d", diskHooks{}, func(error) { halts++ }).watch("StoreLogs")
+		w.tick() // after whatever time
+		if halts > 0 {
+			t.Error("halted by one timer that was late")
+		}
+		w.end()
+		w.tick() // it had fired already when the call ended
+		time.Sleep(2 * storeCallMax)
+		if halts > 0 {
+			t.Error("halted by a call that has ended")
+		}
+	})
+}
+
 // recorder notes what is deleted.
 type recorder struct {
 	raft.LogStore
