@@ -15,7 +15,8 @@
 // A linearizable read is not VerifyLeader, which counts the answers of
 // non-voters and answers to heartbeats that were sent before it was called.
 // The leader, once it has applied a command of its own term, takes its commit
-// index and asks every voter for its current term; when a majority knows no
+// index and asks voters for their current term, no more of them than a majority
+// takes unless those are slow or fail; when a majority, itself included, knows no
 // higher one, no newer leader can have acknowledged anything, and the index is
 // safe. The serving replica, the leader included, then waits until its machine
 // has that index. Reads that wait share one such round; one round is under way

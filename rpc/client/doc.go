@@ -11,17 +11,20 @@
 //
 // Any replica takes any request. A [Client] asks the one that answered last,
 // at first the first of its list: list the nearest first. When one does not
-// answer, this call and the next ones move on to the one listed after it. It
-// speaks gRPC over HTTP/2 without TLS, and needs nothing else of a proxy.
+// answer, this call and the next ones move on to the one listed after it. RR, RRN
+// and LogTopic go first to the replica that leads, once an answer has said
+// which, if its API address is in the list: that saves a hop. It speaks gRPC over HTTP/2 without TLS, and needs nothing else of a proxy.
 //
 // # Calls that go together
 //
 // What a call costs the cluster is mostly a request, and for a round robin a
 // commit. So the calls of all goroutines that wait while others are on their way
 // go together: all RR, RRN and LogTopic in one batch, and HRW in one for each
-// pool and consistency. Nothing is to be set for it, and nothing waits for
-// company: a call goes at once while less than two batches of its kind are on
-// their way. What that means for callers:
+// pool and consistency. Nothing is to be set for it. A lone caller's call goes at
+// once. Otherwise a call waits for the batch of its kind that is on its way, at
+// most 20 ms while no more than one is, and when that one has ended up to a
+// millisecond for those whom it answered: see package pace. What that means for
+// callers:
 //
 //   - Two calls, one begun after the other returned, are in that order. Calls
 //     that overlap may come in any.
