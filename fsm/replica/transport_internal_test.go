@@ -171,6 +171,62 @@ func TestEntriesWaitOutAFollower(t *testing.T) {
 	}
 }
 
+// TestAPipelineEndsWithTheFirstRefusal: Raft stops reading answers at the first
+// one that says no, and may send twice more before it looks. Its own pipeline
+// held such a send for ever: the follower heard heartbeats, and no entry again
+// (raft #612).
+func TestAPipelineEndsWithTheFirstRefusal(t *testing.T) {
+	t.Parallel()
+	to, from := newTestTransport(t), newTestTransport(t)
+	done, refusing := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(refusing)
+		for {
+			select {
+			case rpc := <-to.Consumer():
+				rpc.Respond(&raft.AppendEntriesResponse{Term: 3}, nil)
+			case <-done:
+				return
+			}
+		}
+	}()
+	defer func() { close(done); <-refusing }()
+	pipeline, err := from.AppendEntriesPipeline("r2", to.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func() error {
+		args := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: 3, PrevLogEntry: 7, PrevLogTerm: 2}
+		_, err := pipeline.AppendEntries(&args, &raft.AppendEntriesResponse{})
+		return err
+	}
+	if err := send(); err != nil {
+		t.Fatal(err)
+	}
+	if answer := <-pipeline.Consumer(); answer.Error() != nil || answer.Response().Success {
+		t.Fatalf("answered %+v, %v, want a refusal", answer.Response(), answer.Error())
+	}
+	ended := make(chan error, 1)
+	go func() {
+		var last error
+		for range 5 {
+			last = send()
+		}
+		ended <- last
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, raft.ErrPipelineShutdown) {
+			t.Errorf("sent into a pipeline that nobody reads: %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("a send waits for answers that nobody reads")
+	}
+	if err := errors.Join(pipeline.Close(), pipeline.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEntriesDoNotOutliveTheLeadership: who no longer leads waits for nobody.
 func TestEntriesDoNotOutliveTheLeadership(t *testing.T) {
 	t.Parallel()
