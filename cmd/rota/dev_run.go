@@ -156,17 +156,18 @@ func (d *dev) await(ctx context.Context, what string, pending func(context.Conte
 
 func (d *dev) replicasReady(ctx context.Context) string {
 	for _, spec := range d.specs {
-		if err := readyz(ctx, spec.api); err != nil {
+		if err := answers(ctx, spec.api, "/readyz"); err != nil {
 			return fmt.Sprintf("%s: %v", spec.name, err)
 		}
 	}
 	return ""
 }
 
-func readyz(ctx context.Context, api string) error {
+// answers asks a replica's page; an answer that is not OK is an error, too.
+func answers(ctx context.Context, api, page string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+api+"/readyz", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+api+page, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func readyz(ctx context.Context, api string) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("readyz says %s", res.Status)
+		return fmt.Errorf("%s says %s", page, res.Status)
 	}
 	return nil
 }
@@ -217,7 +218,9 @@ func (d *dev) attend(ctx context.Context) {
 
 // mourn reports a death, and in the background what changes because of it.
 func (d *dev) mourn(c *child) {
-	d.voice.lost(c.spec)
+	if c.spec.isReplica() {
+		d.voice.lost(c.spec)
+	}
 	d.say("%s (process %d) %s", c.spec.name, c.pid, c.obituary())
 	if !c.state.Success() && c.state.Exited() {
 		d.say("  its log ends with: %s", strings.Join(c.log.lastLines(), "\n    "))
@@ -232,18 +235,8 @@ func (d *dev) mourn(c *child) {
 		d.work.Go(func() { d.nodeDied(d.over, c) })
 		return
 	}
-	left := d.replicasLeft()
-	d.work.Go(func() { d.replicaDied(d.over, c, left) })
-}
-
-func (d *dev) replicasLeft() int {
-	left := 0
-	for _, c := range d.children {
-		if c.spec.isReplica() && !c.ended() {
-			left++
-		}
-	}
-	return left
+	d.work.Go(func() { d.replicaDied(d.over, c) })
+	d.work.Go(func() { d.replicaReturned(d.over, c.spec) })
 }
 
 func (d *dev) reviveLater(name string, after time.Duration) {
@@ -261,12 +254,7 @@ func (d *dev) revive(name string) {
 		d.say("%s is not started again: %v", name, err)
 		return
 	}
-	spec := d.children[name].spec
-	d.voice.found(spec)
 	d.say("%s is started again, as process %d", name, d.children[name].pid)
-	if spec.isReplica() {
-		d.work.Go(func() { d.replicaReturned(d.over, spec) })
-	}
 }
 
 // shutDown stops the agents first, so that their goodbyes are heard, and then

@@ -99,12 +99,12 @@ func (d *dev) suggest() {
 	}
 }
 
-// replicaDied says what the loss of a replica changes, left being how many
-// there are still.
-func (d *dev) replicaDied(ctx context.Context, c *child, left int) {
+// replicaDied says what the loss of a replica changes.
+func (d *dev) replicaDied(ctx context.Context, c *child) {
 	name, died := registry.ReplicaName(c.spec.name), time.Now()
 	ctx, cancel := context.WithTimeout(ctx, devFollow)
 	defer cancel()
+	left := replicasUp(ctx, d.options.port)
 	if left == 0 {
 		d.say("  none of %d replicas is left: nobody answers", devReplicas)
 		return
@@ -124,7 +124,7 @@ func (d *dev) replicaDied(ctx context.Context, c *child, left int) {
 	d.say("  it was the leader: the other %d, a majority, elect one of them", left)
 	d.follow(ctx, func() bool {
 		now, err := d.client.Status(ctx)
-		if err != nil || now.Leader == "" || now.Leader == name {
+		if err != nil || now.Leader == "" || now.Leader == name && now.Term <= before.Term {
 			return false
 		}
 		d.leader.Store(&now.Leader)
@@ -133,15 +133,33 @@ func (d *dev) replicaDied(ctx context.Context, c *child, left int) {
 	})
 }
 
-// replicaReturned says when a replica that was started again has caught up.
+// replicasUp counts the replicas that answer, whoever has started them.
+func replicasUp(ctx context.Context, base int) int {
+	up := 0
+	for _, api := range apiAddresses(base) {
+		if answers(ctx, api, "/healthz") == nil {
+			up++
+		}
+	}
+	return up
+}
+
+// replicaReturned says when a replica that died is back, whoever has started
+// it, which may be long after; and who leads then, for it may be what a
+// majority has waited for.
 func (d *dev) replicaReturned(ctx context.Context, spec childSpec) {
-	ctx, cancel := context.WithTimeout(ctx, devFollow)
-	defer cancel()
 	d.follow(ctx, func() bool {
-		if readyz(ctx, spec.api) != nil {
+		if answers(ctx, spec.api, "/readyz") != nil {
 			return false
 		}
-		d.say("%s is ready again", spec.name)
+		now, err := d.client.Status(ctx)
+		if err != nil || now.Leader == "" {
+			return false
+		}
+		if d.voice.found(spec) {
+			d.leader.Store(&now.Leader)
+			d.say("%s is ready again, %s leads", spec.name, now.Leader)
+		}
 		return true
 	})
 }

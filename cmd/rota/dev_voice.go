@@ -40,11 +40,13 @@ func (v *voice) lost(spec childSpec) {
 	v.mu.dead[spec.name] = spec
 }
 
-// found takes it back.
-func (v *voice) found(spec childSpec) {
+// found takes it back; it is false when somebody has done so already.
+func (v *voice) found(spec childSpec) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	_, lost := v.mu.dead[spec.name]
 	delete(v.mu.dead, spec.name)
+	return lost
 }
 
 // say writes one line.
@@ -94,7 +96,7 @@ func (v *voice) isNews(child, line string) bool {
 func aboutAny(replicas map[string]childSpec, line string) bool {
 	for _, s := range replicas {
 		for _, mark := range []string{s.api, s.raft, s.gossip, "id=" + s.name} {
-			if s.isReplica() && strings.Contains(line, mark) {
+			if strings.Contains(line, mark) {
 				return true
 			}
 		}

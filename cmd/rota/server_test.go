@@ -122,7 +122,7 @@ func startServer(t *testing.T) (c *command, api string, args []string) {
 	t.Helper()
 	api, args = serverArgs(t)
 	c = begin(t, args...)
-	eventually(t, "the server is ready", func() bool { return readyz(t.Context(), api) == nil })
+	eventually(t, "the server is ready", func() bool { return answers(t.Context(), api, "/readyz") == nil })
 	return c, api, args
 }
 
@@ -157,7 +157,7 @@ func TestAServerAnswersUntilItIsInterruptedAndEndsWith0(t *testing.T) {
 		t.Error("the port is still open")
 	}
 	again := begin(t, args...)
-	eventually(t, "the same replica is back", func() bool { return readyz(t.Context(), api) == nil })
+	eventually(t, "the same replica is back", func() bool { return answers(t.Context(), api, "/readyz") == nil })
 	if code, said := again.stop(); code != exitOK {
 		t.Errorf("the second time, it ends with %d: %s", code, said)
 	}
@@ -173,7 +173,7 @@ func TestAServerHasAPortForGRPC(t *testing.T) {
 	free.release()
 	address := free.bind
 	c := begin(t, append(args, "--grpc", address)...)
-	eventually(t, "the server is ready", func() bool { return readyz(t.Context(), api) == nil })
+	eventually(t, "the server is ready", func() bool { return answers(t.Context(), api, "/readyz") == nil })
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -417,14 +417,20 @@ func TestDevKeepsItsData(t *testing.T) {
 }
 
 // TestDevLeavesWhatOthersStarted: a replica that somebody has started by hand
-// is not stopped, and its data not removed.
+// is seen to be back; it is not stopped, and its data not removed.
 func TestDevLeavesWhatOthersStarted(t *testing.T) {
 	t.Parallel()
 	d := newDev(t, "--agents", "worker=1").up()
 	from := len(d.Log())
 	d.kill9("r2")
 	runByHand(t, byHand(t, d.awaitSaid(from, "it was|no majority"), "r2"))
-	awaitReady(t, d.row("r2").api)
+	d.awaitSaid(from, `r2 is ready again, r\d leads`)
+	// It counts among those that are left, though it is nobody's child.
+	from = len(d.Log())
+	d.kill9("r3")
+	if said := d.awaitSaid(from, "it was the leader|it was a follower"); strings.Contains(said, "no majority") {
+		t.Errorf("with r1 and r2 up it says:\n%s", said)
+	}
 	d.interrupt()
 	d.awaitSaid(from, "r2 was not stopped, for it was started by hand", "is kept in "+d.tmp)
 	if status, body, err := procs.Get("http://" + d.row("r2").api + "/healthz"); err != nil || status != 200 {
