@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -21,17 +22,14 @@ import (
 // The answer is a stream of server-sent events: pool, change and alive, whose
 // data is a WatchResponse in JSON; their id is the pool's epoch, from which the
 // header Last-Event-ID, or afterEpoch in the query, goes on. An error in
-// mid-stream is an event, too, with its code and text, and the last one.
+// mid-stream is an event, too, with its code and text, and the last one. What
+// cannot begin has a status of its own; but a browser, which would not come back
+// after one, hears in a stream of what may be otherwise in a moment.
 const watchPath = "/watch"
 
 const watchUsage = "GET " + watchPath + "?pool=NAME, and &afterEpoch=N to go on from an epoch"
 
 func (s *Server) watchPage(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		plain(w, http.StatusMethodNotAllowed, "%s: ask with GET.", r.URL.Path)
-		return
-	}
 	request, err := watchQuery(r)
 	if err != nil {
 		plainError(w, err)
@@ -71,14 +69,14 @@ func watchQuery(r *http.Request) (*rotav1.WatchRequest, error) {
 	if !values.Has("pool") {
 		return nil, registry.Errorf(registry.Invalid, "pool is missing: %s", watchUsage)
 	}
+	request := &rotav1.WatchRequest{Pool: values.Get("pool")}
 	// A browser that comes back sends the header with the old query.
 	epoch, what := r.Header.Get("Last-Event-ID"), "Last-Event-ID"
 	if epoch == "" {
+		if !values.Has("afterEpoch") {
+			return request, nil
+		}
 		epoch, what = values.Get("afterEpoch"), "afterEpoch"
-	}
-	request := &rotav1.WatchRequest{Pool: values.Get("pool")}
-	if epoch == "" {
-		return request, nil
 	}
 	if request.AfterEpoch, err = strconv.ParseUint(epoch, 10, 64); err != nil {
 		return nil, registry.Errorf(registry.Invalid, "%s %q is no epoch, which is a number: %s", what, wire.Clip(epoch), watchUsage)
@@ -86,22 +84,22 @@ func watchQuery(r *http.Request) (*rotav1.WatchRequest, error) {
 	return request, nil
 }
 
-// sendEvents answers with a plain error what ends before the first event. It
-// gives the error that the watcher was told.
+// sendEvents gives the error that the watcher was told.
 func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, request *rotav1.WatchRequest) error {
 	begun := false
 	send := func(event []byte) error {
+		if !begun {
+			begun = true
+			beginEvents(w)
+		}
 		_, err := w.Write(event)
 		_ = http.NewResponseController(w).Flush() // the next write says what is wrong
 		return err
 	}
 	err := s.watching.tell(r.Context(), request, func(f *frame) error {
-		if !begun {
-			begun = true
-			w.Header().Set("Content-Type", "text/event-stream")
-			w.Header().Set("Cache-Control", "no-store")
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			w.Header().Set("X-Accel-Buffering", "no") // proxies that gather would hold events back
+		if r.Method == http.MethodHead {
+			beginEvents(w)
+			return errHeadOnly
 		}
 		event, err := f.event()
 		if err != nil {
@@ -113,10 +111,38 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, request *rot
 	case err == nil:
 	case begun:
 		_ = send(errorEvent(err)) // nobody may be there to read it
+	case isBrowser(r) && passes(err):
+		_ = send(fmt.Appendf(nil, "retry: %d\n%s", comeBack.Milliseconds(), errorEvent(err)))
 	default:
 		plainError(w, err)
 	}
 	return err
+}
+
+// comeBack is when a browser asks again.
+const comeBack = 2 * time.Second
+
+var errHeadOnly = errors.New("no more than the headers was asked for")
+
+func beginEvents(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("X-Accel-Buffering", "no") // proxies that gather would hold events back
+	w.WriteHeader(http.StatusOK)
+}
+
+// isBrowser is how an EventSource asks.
+func isBrowser(r *http.Request) bool { return r.Header.Get("Accept") == "text/event-stream" }
+
+// passes is true of an error that may be gone in a moment, or at another
+// replica.
+func passes(err error) bool {
+	switch registry.CodeOf(err) {
+	case registry.Unavailable, registry.Deadline, registry.Overloaded:
+		return true
+	}
+	return false
 }
 
 // event gives the frame as a server-sent event.

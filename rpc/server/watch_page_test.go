@@ -127,6 +127,42 @@ func TestWatchPageEnds(t *testing.T) {
 	p.Body.Close()
 }
 
+// A browser gives up for good on a status that is not 200, and comes back when a
+// stream ends: what another moment, or another replica, may do is told it in a
+// stream.
+func TestWatchPageKeepsBrowsers(t *testing.T) {
+	m := withNodes(t)
+	url := listen(t, newServer(t, server.Options{Replica: m})) + "/watch?pool=proxy"
+	browser := http.Header{"Accept": {"text/event-stream"}, "Last-Event-Id": {"99999"}}
+	for _, transient := range []error{registry.ErrDeadline, registry.ErrUnavailable, registry.ErrOverloaded} {
+		m.before = func(context.Context, string) error { return transient }
+		p := lines(t, url, browser)
+		if p.StatusCode != http.StatusOK || p.Header.Get("Content-Type") != "text/event-stream" {
+			t.Errorf("%v: %s %s", transient, p.Status, p.Header.Get("Content-Type"))
+		}
+		p.until(t, "retry: 2000")
+		p.until(t, "event: error")
+		if !p.text.Scan() || !strings.Contains(p.text.Text(), registry.CodeOf(transient).String()) {
+			t.Errorf("%v is told as %q", transient, p.text.Text())
+		}
+		p.ends(t)
+	}
+	m.before = func(context.Context, string) error { return registry.ErrNotFound }
+	if p := lines(t, url, browser); p.StatusCode != http.StatusNotFound {
+		t.Errorf("of a pool that is not there: %s", p.Status)
+	}
+}
+
+// HEAD has the headers of what GET would begin with, and ends.
+func TestWatchPageHead(t *testing.T) {
+	m := withNodes(t)
+	got := handle(newServer(t, server.Options{Replica: m}), httptest.NewRequest(http.MethodHead, "/watch?pool=proxy", nil))
+	if got.Code != http.StatusOK || got.Header().Get("Content-Type") != "text/event-stream" || got.Body.Len() > 0 {
+		t.Errorf("%d %v %q", got.Code, got.Header(), got.Body)
+	}
+	m.left(t)
+}
+
 // What cannot begin has a status of its own.
 func TestWatchPageRefuses(t *testing.T) {
 	m := withNodes(t)
@@ -149,7 +185,8 @@ func TestWatchPageRefuses(t *testing.T) {
 	want("GET", "/watch?pool=proxy&"+strings.Repeat("x", 5000), 400, "…")
 	want("GET", "/watch?pool=proxy&pool=worker", 400, "2 times")
 	want("GET", "/watch?pool=%zz", 400, "%zz")
-	want("HEAD", "/watch?pool=proxy", 405, "")
+	want("GET", "/watch?pool=proxy&afterEpoch=", 400, `afterEpoch "" is no epoch`)
+	want("HEAD", "/watch?pool=nothing", 404, "")
 	want("POST", "/watch?pool=proxy", 405, "GET")
 	want("GET", "/", 200, "/watch?pool=NAME")
 	for code, status := range map[error]int{
