@@ -91,7 +91,8 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Text == "" && t.Code == e.Code
 }
 
-// CodeOf gives the code of the first Error in err's chain, or Internal.
+// CodeOf gives the code of the first Error in err's chain, or Internal. It is
+// asked of errors alone: that nothing went wrong has no code.
 func CodeOf(err error) Code {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code

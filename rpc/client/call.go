@@ -172,7 +172,7 @@ func (c *call) ask(ctx context.Context) outcome {
 	})
 	over := ctx.Err() != nil
 	last, err := classify(err, s.address, over)
-	if cutShort := over && last == unreached; !cutShort || c.err == nil {
+	if last != unopened || c.err == nil {
 		c.last, c.err = s.address, err // says more than that the time was over
 	}
 	return last

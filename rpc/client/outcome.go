@@ -28,6 +28,8 @@ func classify(err error, address string, over bool) (outcome, error) {
 	switch {
 	case wired && wire.HasDetail(err):
 		return classifyCoded(coded, address)
+	case transport.NotDone(err) && over:
+		return unopened, err
 	case transport.NotDone(err):
 		return unreached, err
 	case over:

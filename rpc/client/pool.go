@@ -111,9 +111,6 @@ func (p *Pool) RR(ctx context.Context, key string) (Answer, error) {
 // RRN takes the next n turns in one step, 1 to 16,384, with none of others
 // between. Like RR it counts once.
 func (p *Pool) RRN(ctx context.Context, key string, n int) (Answers, error) {
-	if _, err := number("rr: n", n); err != nil {
-		return Answers{}, err
-	}
 	turn, from, err := p.client.take(ctx, p.method(counted, "rr of pool"), registry.Turn{Pool: p.name, Key: key, Count: n})
 	if err != nil {
 		return Answers{}, err

@@ -208,9 +208,14 @@ func TestPrefetchIsCheckedAtItsBounds(t *testing.T) {
 			}
 			turns.Close()
 		}
-		_, err := c.Pool("p").Prefetch("", 0, client.PrefetchOptions{})
-		wantCode(t, err, registry.Invalid, "0 answers")
-		_, err = c.Pool("p").Prefetch("", registry.BatchAnswersMax+1, client.PrefetchOptions{})
+		for _, n := range []int{0, -1} {
+			text := fmt.Sprintf("%d answers", n)
+			_, err := c.Pool("p").Prefetch("", n, client.PrefetchOptions{})
+			wantCode(t, err, registry.Invalid, text)
+			_, err = c.Pool("p").RRN(t.Context(), "", n)
+			wantCode(t, err, registry.Invalid, text)
+		}
+		_, err := c.Pool("p").Prefetch("", registry.BatchAnswersMax+1, client.PrefetchOptions{})
 		wantCode(t, err, registry.Limit, "16385 answers")
 		_, err = c.Pool("a b").Prefetch("", 1, client.PrefetchOptions{})
 		wantCode(t, err, registry.Invalid, `"a b"`)

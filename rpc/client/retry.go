@@ -30,6 +30,9 @@ const (
 	// unreached: no connection, or the stream was refused unprocessed. Nothing
 	// was done.
 	unreached
+	// unopened: the attempt's time was over before there was a connection.
+	// Nothing was done.
+	unopened
 	// declined: the replica said unavailable. Nothing was done.
 	declined
 	// crowded: the replica said overloaded. Nothing was done.
@@ -184,6 +187,8 @@ func (s situation) verdict() registry.Code {
 		return registry.Overloaded
 	case s.stopped, s.tally.silent:
 		return registry.Deadline
+	case s.last == unopened && s.tally.attempts == 1:
+		return registry.Deadline // so short a time says nothing of the replicas
 	default:
 		return registry.Unavailable
 	}

@@ -9,7 +9,7 @@ import (
 
 var (
 	kinds    = []kind{read, repeatable, once, counted}
-	outcomes = []outcome{answered, unreached, declined, crowded, late, broken, silent, unsure, sessionless}
+	outcomes = []outcome{answered, unreached, unopened, declined, crowded, late, broken, silent, unsure, sessionless}
 )
 
 // after is the situation of a call to three replicas with 5 s, 4 s of them
@@ -36,6 +36,7 @@ func TestAfterOneAttempt(t *testing.T) {
 	}{
 		{answered, delivered, delivered, delivered, delivered},
 		{unreached, retried, retried, retried, retried},
+		{unopened, retried, retried, retried, retried},
 		{declined, retried, retried, retried, retried},
 		{crowded, retried, retried, retried, retried},
 		{late, retried, retried, lateCode, retried},
@@ -95,6 +96,8 @@ func TestVerdicts(t *testing.T) {
 		want [4]registry.Code // by kind
 	}{
 		{"nobody there", []outcome{unreached, unreached}, [4]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable, registry.Unavailable}},
+		{"no connection in time", []outcome{unopened}, [4]registry.Code{registry.Deadline, registry.Deadline, registry.Deadline, registry.Deadline}},
+		{"no connection, in time after time", []outcome{unopened, unopened}, [4]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable, registry.Unavailable}},
 		{"no leader", []outcome{declined, declined}, [4]registry.Code{registry.Unavailable, registry.Unavailable, registry.Unavailable, registry.Unavailable}},
 		{"one hung, the others gone", []outcome{silent, unreached}, [4]registry.Code{registry.Deadline, registry.OutcomeUnknown, registry.OutcomeUnknown, registry.OutcomeUnknown}},
 		{"broken, then no leader", []outcome{broken, declined}, [4]registry.Code{registry.Unavailable, registry.OutcomeUnknown, registry.OutcomeUnknown, registry.OutcomeUnknown}},
