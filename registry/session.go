@@ -151,6 +151,14 @@ func (t *sessionTable) acknowledge(ses *session, first uint64) {
 		ses.weight -= weightOf(ses.stored[i].Result)
 		t.weight -= weightOf(ses.stored[i].Result)
 	}
+	// What is left moves to the front, where that is no more than what went: so
+	// a session that goes on needs no new array.
+	if left := len(ses.stored) - below; left <= below {
+		copy(ses.stored, ses.stored[below:])
+		clear(ses.stored[left:])
+		ses.stored = ses.stored[:left]
+		return
+	}
 	clear(ses.stored[:below])
 	ses.stored = ses.stored[below:]
 }
