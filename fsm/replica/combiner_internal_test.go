@@ -129,6 +129,33 @@ func TestWhatWaitsGoesTogether(t *testing.T) {
 	}
 }
 
+// TestWhoGaveUpKeepsItsPlace: the answers in a batch of who does not wait for it
+// any longer go to nobody, and everybody else still gets its own.
+func TestWhoGaveUpKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	for gone := range requestID(4) {
+		c := filled(t, 4, time.Second)
+		s := c.finish(0, 1, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, 1)}}, nil)
+		c.leave(flightsMax + 1 + gone)
+		if left := c.giveUp(flightsMax + 1 + gone); len(left.answer) != 1 || len(s.propose) != 1 {
+			t.Fatalf("%d answers to who gave up in one of %d batches", len(left.answer), len(s.propose))
+		}
+		var out fsm.Outcome
+		for i := range 4 {
+			out.Result.Turns = append(out.Result.Turns, registry.TurnResult{Epoch: registry.Epoch(i)})
+		}
+		s = c.finish(time.Second, s.propose[0].id, out, nil)
+		if len(s.answer) != 3 {
+			t.Errorf("%d answers to the three who are left", len(s.answer))
+		}
+		for _, a := range s.answer {
+			if at := registry.Epoch(a.id) - flightsMax - 1; a.err != nil || a.out.Result.Turns[0].Epoch != at {
+				t.Errorf("without %d, request %d got %+v, want answer %d", gone, a.id, a.out.Result, at)
+			}
+		}
+	}
+}
+
 // TestWhoWaitsInVainHearsWhy: without a leader a request goes into one batch
 // after another until its deadline and hears then why nothing was done; behind
 // batches that hang it hears that its time was over.

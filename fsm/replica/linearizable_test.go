@@ -64,6 +64,31 @@ func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
 	}
 }
 
+// TestAnAnswerFromBeforeConfirmsNothing: a voter answered its leader, and the
+// answer is late. Meanwhile that voter helped to elect another leader, which
+// commits. When the old answer comes in at last, behind a reader, it must not
+// confirm the old leader: to Raft's VerifyLeader it would.
+func TestAnAnswerFromBeforeConfirmsNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.raft = newLinks(t)
+	c.tune = func(o *replica.Options) {
+		o.Timings = replica.Timings{Heartbeat: 3 * time.Second, Election: 3 * time.Second, Lease: 3 * time.Second}
+		if o.Name != "r1" { // r1 founds, so it is the first leader
+			o.Timings.Lease = 100 * time.Millisecond
+		}
+	}
+	rs := c.startAll(3)
+	old := rs[0]
+	c.put(old, "before")
+	thaw := c.raft.freeze(c, old.api, rs[1].api)
+	c.raft.isolate(old.api)
+	c.writeWithout(old)
+
+	time.AfterFunc(50*time.Millisecond, thaw) // when the readers below have asked
+	c.refusesOldReads(old)
+}
+
 // writeWithout elects another leader and commits the pool "after" there, while
 // the old one still believes that it leads.
 func (c *cluster) writeWithout(old *running) {

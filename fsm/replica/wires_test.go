@@ -2,10 +2,12 @@ package replica_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rota-registry/rota/registry"
 )
@@ -98,6 +100,9 @@ type links struct {
 	mu     sync.Mutex
 	links  map[[2]string]*link // by the API addresses, from and to
 	cut    map[string]bool     // API addresses
+	frozen [2]string           // the link that stands still, none if empty
+	thaw   chan struct{}       // closed when it moves again
+	held   int                 // answers that wait for that
 	closed bool
 }
 
@@ -158,9 +163,51 @@ func (l *links) connect(key [2]string, k *link, in, out net.Conn) bool {
 		return false
 	}
 	k.conns[in], k.conns[out] = struct{}{}, struct{}{}
-	l.wg.Go(func() { l.pipe(k, in, out) })
-	l.wg.Go(func() { l.pipe(k, out, in) })
+	l.wg.Go(func() { l.pipe(k, in, gated{out, func() { l.whileFrozen(key, false) }}) })
+	l.wg.Go(func() { l.pipe(k, out, gated{in, func() { l.whileFrozen(key, true) }}) })
 	return true
+}
+
+// gated is a connection that what is written waits before.
+type gated struct {
+	net.Conn
+	wait func()
+}
+
+func (g gated) Write(b []byte) (int, error) {
+	g.wait()
+	return g.Conn.Write(b)
+}
+
+// freeze lets what two replicas' Rafts tell each other on the connections from one
+// to the other wait until thawed, once an answer is among it. It returns then.
+func (l *links) freeze(c *cluster, from, to string) (thaw func()) {
+	l.mu.Lock()
+	l.frozen, l.thaw = [2]string{from, to}, make(chan struct{})
+	thaw = sync.OnceFunc(func() { close(l.thaw) })
+	l.mu.Unlock()
+	l.t.Cleanup(thaw)
+	c.eventually(5*time.Second, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.held == 0 {
+			return errors.New("no answer was on its way")
+		}
+		return nil
+	})
+	return thaw
+}
+
+func (l *links) whileFrozen(key [2]string, answer bool) {
+	l.mu.Lock()
+	frozen, thaw := l.frozen == key && (answer || l.held > 0), l.thaw
+	if frozen && answer {
+		l.held++
+	}
+	l.mu.Unlock()
+	if frozen {
+		<-thaw
+	}
 }
 
 func (l *links) pipe(k *link, from, to net.Conn) {
@@ -171,13 +218,14 @@ func (l *links) pipe(k *link, from, to net.Conn) {
 	delete(k.conns, from)
 }
 
-// isolate breaks every Raft connection of one replica until rejoin.
+// isolate breaks every Raft connection of one replica until rejoin, but those
+// that are frozen.
 func (l *links) isolate(api string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cut[api] = true
 	for key, k := range l.links {
-		if key[0] == api || key[1] == api {
+		if (key[0] == api || key[1] == api) && key != l.frozen {
 			for c := range k.conns {
 				_ = c.Close()
 			}
