@@ -9,7 +9,7 @@ export GO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e fuzz bench bench-parts generate lint fmt
+.PHONY: help build run test e2e fuzz mutants bench bench-parts generate lint fmt
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
@@ -29,6 +29,9 @@ e2e: ## The built binary alone: conformance of a cluster, real processes, kill -
 
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@tests/run.sh fuzz
+
+mutants: ## Plant known bugs, one at a time, and show which test catches each, about three minutes (ARGS='-only NAME')
+	@$(GO) run ./tests/mutants $(ARGS)
 
 bench: ## Speed side by side with etcd and Redis, about fifteen minutes (ARGS=...)
 	@$(GO) -C tests/bench run . $(ARGS)

@@ -3,6 +3,7 @@
 //
 //	conformance  Zeek's answers, from the registry and from a real cluster
 //	e2e          the binary: real processes, signals, restarts
+//	mutants      planted bugs, and that the tests catch each
 //	procs        real processes for both
 //	tools        the pinned versions of staticcheck and gofumpt
 //	run.sh       what `make test`, `make lint` and `make fuzz` do

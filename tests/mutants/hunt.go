@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// testTimeout is when a test that hangs is caught, too.
+const testTimeout = 2 * time.Minute
+
+// verdict is what one claim came to.
+type verdict struct {
+	claim
+	caught bool
+	// after is how long the test ran until it failed; whole is how long the go
+	// command took, with what it built.
+	after, whole time.Duration
+}
+
+type verdicts []verdict
+
+func (v verdicts) all() bool {
+	for _, one := range v {
+		if !one.caught {
+			return false
+		}
+	}
+	return len(v) > 0
+}
+
+// hunt runs the tests of a mutant, without it and with it.
+func (m *mutant) hunt(ctx context.Context, top string) (found verdicts, err error) {
+	dir, err := os.MkdirTemp("", "rota-mutant-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	overlay, err := m.plant(top, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range m.tests {
+		sound, err := c.try(ctx, top)
+		if err != nil {
+			return nil, err
+		}
+		if sound.caught {
+			return nil, fmt.Errorf("%s of %s fails without the mutant, too", c.test, c.pkg)
+		}
+		v, err := c.try(ctx, top, "-overlay", overlay)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, v)
+	}
+	return found, nil
+}
+
+// try runs the test of a claim. An error is that it could not be run.
+func (c claim) try(ctx context.Context, top string, flags ...string) (v verdict, err error) {
+	args := append([]string{"test", "-json", "-count=1", "-failfast", "-timeout", testTimeout.String(), "-run", "^" + c.test + "$"}, flags...)
+	// Of rapid, which all these packages have: what it finds it does not write
+	// into the repository, and does not make smaller for long.
+	args = append(args, c.pkg, "-rapid.nofailfile", "-rapid.shrinktime=1s")
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = top
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	began := time.Now()
+	out, err := cmd.Output()
+	v = verdict{claim: c, whole: time.Since(began)}
+	ran, v := v.read(out)
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		return v, err
+	}
+	if !ran || v.caught != (err != nil) {
+		return v, fmt.Errorf("%s of %s did not run:\n%s%s", c.test, c.pkg, out, said.Bytes())
+	}
+	return v, nil
+}
+
+// read takes the events of go test; ran is whether the test began.
+func (v verdict) read(out []byte) (ran bool, _ verdict) {
+	var began, ended time.Time
+	for line := range bytes.Lines(out) {
+		var e struct {
+			Time         time.Time
+			Action, Test string
+		}
+		if json.Unmarshal(line, &e) != nil {
+			continue
+		}
+		top, _, _ := strings.Cut(e.Test, "/")
+		switch {
+		case top == v.test && e.Action == "run" && !ran:
+			ran, began = true, e.Time
+		case ran && e.Action == "fail" && !v.caught:
+			// Of the test; of the package if the process ended with it.
+			v.caught, ended = true, e.Time
+		}
+	}
+	if v.caught {
+		v.after = ended.Sub(began)
+	}
+	return ran, v
+}
+
+func moduleDir(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	return strings.TrimSpace(string(out)), err
+}
