@@ -57,9 +57,10 @@ func layers() map[string]layer {
 			own: []string{"registry"}, modules: []string{raft, protobuf},
 			never: []string{"crypto/rand", "log", "math/rand", "net", "os", "runtime", "syscall", "time", "unsafe"},
 		},
-		"gossip": {modules: []string{memberlist, hclog}},
+		"fsm/combine": {own: []string{"fsm", "registry", "registry/pace"}, never: impure(), except: []string{"time"}},
+		"gossip":      {modules: []string{memberlist, hclog}},
 		"fsm/replica": {
-			own:     []string{"fsm", "registry", "registry/pace", "gossip"},
+			own:     []string{"fsm", "fsm/combine", "registry", "gossip"},
 			modules: []string{raft, raftBolt, bolt, hclog, metrics},
 		},
 		"fsm/replica/metricscompat": {modules: []string{metrics}}, // a module of its own

@@ -43,7 +43,7 @@
 // after the others have elected a new one. The queue is bounded, in requests and
 // in bytes, and says so at once when it is full.
 //
-// What decides is a step function, the combiner: events with the time in them
+// What decides is a step function, package combine: events with the time in them
 // come in, what to propose and whom to answer comes out, and a seed replays it
 // exactly. A mutex and one goroutine a batch carry it out.
 //

@@ -15,7 +15,7 @@ func (r *Replica) Raft() *raft.Raft { return r.raft.Load() }
 func (r *Replica) Flying() int {
 	r.gate.mu.Lock()
 	defer r.gate.mu.Unlock()
-	return len(r.gate.mu.combiner.flying)
+	return r.gate.mu.combiner.Flying()
 }
 
 // Waiting tells a test how many round-robin requests are unanswered.

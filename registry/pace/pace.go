@@ -1,5 +1,5 @@
 // Package pace says when calls that go together go: round robins that share a
-// log entry in fsm/replica, calls that share a request in rpc/client.
+// log entry in fsm/combine, calls that share a request in rpc/client.
 //
 // A trip costs nearly the same whether one call is in it or a thousand, so that
 // what counts is how many share it. Two rules bring them together, and neither

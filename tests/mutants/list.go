@@ -141,17 +141,17 @@ func ofBatches() []mutant {
 			name: "answers-shift",
 			says: "a caller who gave up is passed over in its batch, and the next one gets its answer",
 			edits: []edit{{
-				"fsm/replica/combiner.go",
+				"fsm/combine/combiner.go",
 				"		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 				"		if c.held[r.id] == nil {\n			continue\n		}\n		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 			}},
-			tests: []claim{{"./fsm/replica", "TestWhoGaveUpKeepsItsPlace"}},
+			tests: []claim{{"./fsm/combine", "TestWhoGaveUpKeepsItsPlace"}},
 		},
 		{
 			name:  "unknown-is-tried-again",
 			says:  "a batch whose leader was lost is proposed again, as if it had been refused",
-			edits: []edit{{"fsm/replica/combiner.go", "	return errors.Is(err, registry.ErrUnavailable) || ", "	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrOutcomeUnknown) || "}},
-			tests: []claim{{"./fsm/replica", "TestWhateverHappensToTheCombiner"}},
+			edits: []edit{{"fsm/combine/combiner.go", "	return errors.Is(err, registry.ErrUnavailable) || ", "	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrOutcomeUnknown) || "}},
+			tests: []claim{{"./fsm/combine", "TestWhateverHappensToTheCombiner"}},
 		},
 	}
 }

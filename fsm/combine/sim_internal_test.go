@@ -1,4 +1,4 @@
-package replica
+package combine
 
 import (
 	"fmt"
@@ -23,17 +23,17 @@ type happening struct{ kind, which, size, wait int }
 type watched struct {
 	t          fataler
 	gate       bool // it tries once
-	c          combiner
+	c          Combiner
 	now        time.Duration
 	alarm      time.Duration // when it wants to be woken, if that is not past
-	asked      map[requestID]*asked
+	asked      map[RequestID]*asked
 	waiting    []*asked // held and in no batch, oldest first
-	flying     map[batchID]batch
+	flying     map[BatchID]Batch
 	paused     bool
 	closed     bool
 	heard      error // what the last batch that ended heard
 	refusal    error // the same, if nothing was done and others wait in vain for it
-	leaving    requestID
+	leaving    RequestID
 	transcript strings.Builder
 }
 
@@ -44,7 +44,7 @@ type fataler interface {
 
 // asked is what the model knows of one request.
 type asked struct {
-	id       requestID
+	id       RequestID
 	turns    []registry.Turn
 	deadline time.Duration
 	flown    int    // batches that it was in
@@ -55,7 +55,7 @@ type asked struct {
 }
 
 func newWatched(t fataler, gate bool) *watched {
-	return &watched{t: t, gate: gate, c: newCombiner(gate), asked: map[requestID]*asked{}, flying: map[batchID]batch{}}
+	return &watched{t: t, gate: gate, c: New(gate), asked: map[RequestID]*asked{}, flying: map[BatchID]Batch{}}
 }
 
 // run lets things happen and ends all that is left; it gives what was asked
@@ -68,7 +68,7 @@ func (w *watched) run(script []happening) string {
 	for _, id := range slices.Sorted(maps.Keys(w.flying)) {
 		w.land(id, id%3 != 0, nil)
 	}
-	w.took(w.c.close(registry.ErrUnavailable), func() { w.closed = true })
+	w.took(w.c.Close(registry.ErrUnavailable), func() { w.closed = true })
 	for len(w.flying) > 0 {
 		w.land(slices.Min(slices.Collect(maps.Keys(w.flying))), false, registry.ErrOutcomeUnknown)
 	}
@@ -88,7 +88,7 @@ func (w *watched) pass(span time.Duration) {
 	end := w.now + span
 	for w.alarm > w.now && w.alarm <= end {
 		w.now = w.alarm
-		w.took(w.c.wake(w.now), func() {})
+		w.took(w.c.Wake(w.now), func() {})
 	}
 	w.now = end
 }
@@ -102,16 +102,16 @@ func (w *watched) happen(h happening) {
 		errs := []error{nil, nil, nil, registry.ErrUnavailable, registry.ErrDeadline, registry.ErrOutcomeUnknown, registry.ErrLimit}
 		w.land(flying[h.which%len(flying)], h.size%11 != 0, errs[h.size%len(errs)])
 	case h.kind == 8 && w.paused:
-		w.took(w.c.resume(w.now), func() { w.paused = false })
+		w.took(w.c.Resume(w.now), func() { w.paused = false })
 	case h.kind == 9 && len(w.asked) > 0:
-		w.leaves(requestID(1+h.which%len(w.asked)), h.size%3 == 0)
+		w.leaves(RequestID(1+h.which%len(w.asked)), h.size%3 == 0)
 	}
 }
 
 // arrives makes a request of h.size: mostly one turn, now and then many turns,
 // answers or bytes.
 func (w *watched) arrives(h happening) {
-	a := &asked{id: requestID(len(w.asked) + 1), deadline: w.now + time.Duration(h.which%2000-100)*time.Millisecond}
+	a := &asked{id: RequestID(len(w.asked) + 1), deadline: w.now + time.Duration(h.which%2000-100)*time.Millisecond}
 	turns, count, key := 1, 1+h.size%3, ""
 	switch h.size % 8 {
 	case 0:
@@ -129,22 +129,22 @@ func (w *watched) arrives(h happening) {
 	}
 	w.asked[a.id] = a
 	w.waiting = append(w.waiting, a)
-	w.took(w.c.arrive(w.now, a.id, a.turns, a.deadline), func() {})
+	w.took(w.c.Arrive(w.now, a.id, a.turns, a.deadline), func() {})
 }
 
 // land ends a batch: with an error, with the answers of its turns, or with one
 // answer too few.
-func (w *watched) land(id batchID, whole bool, err error) {
+func (w *watched) land(id BatchID, whole bool, err error) {
 	b := w.flying[id]
 	out := fsm.Outcome{At: registry.Position{Index: registry.Index(id)}}
-	for _, t := range b.turns {
+	for _, t := range b.Turns {
 		out.Result.Turns = append(out.Result.Turns, registry.TurnResult{Answers: []registry.Answer{{Topic: t.Key + t.LogID}}})
 	}
 	if !whole {
 		out.Result.Turns = out.Result.Turns[1:]
 	}
 	refused := nothingDone(err)
-	w.took(w.c.finish(w.now, id, out, err), func() {
+	w.took(w.c.Finish(w.now, id, out, err), func() {
 		delete(w.flying, id)
 		w.heard, w.refusal = err, nil
 		if refused && !w.gate {
@@ -171,13 +171,13 @@ func (w *watched) land(id batchID, whole bool, err error) {
 
 // leaves lets a request leave, and perhaps give up at once: who is in no batch
 // is answered then, who is in one when it gives up.
-func (w *watched) leaves(id requestID, gives bool) {
+func (w *watched) leaves(id RequestID, gives bool) {
 	a := w.asked[id]
 	was, queued := a.answers, slices.Contains(w.waiting, a)
 	w.leaving, a.left = id, true
-	s := w.c.leave(id)
-	if len(s.answer) != 0 != queued {
-		w.t.Fatalf("request %d left, in the queue: %v, and got %d answers", id, queued, len(s.answer))
+	s := w.c.Leave(id)
+	if len(s.Answer) != 0 != queued {
+		w.t.Fatalf("request %d left, in the queue: %v, and got %d answers", id, queued, len(s.Answer))
 	}
 	w.took(s, func() {})
 	w.leaving = 0
@@ -185,31 +185,31 @@ func (w *watched) leaves(id requestID, gives bool) {
 		return
 	}
 	a.gaveUp = was == 0
-	w.took(w.c.giveUp(id), func() {})
+	w.took(w.c.GiveUp(id), func() {})
 	if a.answers != 1 {
 		w.t.Fatalf("request %d gave up and has %d answers", id, a.answers)
 	}
 }
 
 // took checks one step against the model, which is moved first.
-func (w *watched) took(s step, move func()) {
+func (w *watched) took(s Step, move func()) {
 	move()
-	for _, a := range s.answer {
+	for _, a := range s.Answer {
 		w.answered(a)
 	}
-	for _, b := range s.propose {
+	for _, b := range s.Propose {
 		w.proposed(b)
 	}
-	if s.pause && !w.paused {
+	if s.Pause && !w.paused {
 		w.t.Fatalf("a pause was asked for, and no batch was refused")
 	}
-	if len(w.flying) > flightsMax {
+	if len(w.flying) > FlightsMax {
 		w.t.Fatalf("%d batches fly", len(w.flying))
 	}
-	if s.wake > 0 && (w.alarm <= w.now || s.wake < w.alarm) {
-		w.alarm = s.wake
+	if s.Wake > 0 && (w.alarm <= w.now || s.Wake < w.alarm) {
+		w.alarm = s.Wake
 	}
-	if !w.closed && !w.paused && len(w.waiting) > 0 && len(w.flying) < flightsMax {
+	if !w.closed && !w.paused && len(w.waiting) > 0 && len(w.flying) < FlightsMax {
 		w.goesSoon()
 	}
 }
@@ -222,16 +222,16 @@ func (w *watched) goesSoon() {
 		soon = time.Millisecond
 	}
 	if w.alarm <= w.now || w.alarm > w.now+soon {
-		w.t.Fatalf("request %d waits at %s though %d of %d slots are free, and is looked at again at %s", w.waiting[0].id, w.now, flightsMax-len(w.flying), flightsMax, w.alarm)
+		w.t.Fatalf("request %d waits at %s though %d of %d slots are free, and is looked at again at %s", w.waiting[0].id, w.now, FlightsMax-len(w.flying), FlightsMax, w.alarm)
 	}
 }
 
 // answered holds an answer against what happened to the request.
-func (w *watched) answered(got answer) {
-	a := w.asked[got.id]
+func (w *watched) answered(got Answer) {
+	a := w.asked[got.ID]
 	code := "done"
-	if got.err != nil {
-		code = registry.CodeOf(got.err).String()
+	if got.Err != nil {
+		code = registry.CodeOf(got.Err).String()
 	}
 	fmt.Fprintf(&w.transcript, "%d: %s\n", a.id, code)
 	if a.answers++; a.answers > 1 {
@@ -240,10 +240,10 @@ func (w *watched) answered(got answer) {
 	inBatch := !slices.Contains(w.waiting, a)
 	w.waiting = slices.DeleteFunc(w.waiting, func(o *asked) bool { return o == a })
 	switch {
-	case got.err == nil:
-		w.itsOwn(a, got.out)
+	case got.Err == nil:
+		w.itsOwn(a, got.Out)
 	case a.mayBe == "refused":
-		if registry.CodeOf(got.err) != registry.CodeOf(w.heard) {
+		if registry.CodeOf(got.Err) != registry.CodeOf(w.heard) {
 			w.t.Fatalf("request %d, which does not fly again, heard %s from its batch, want %v", a.id, code, w.heard)
 		}
 	case a.mayBe == "done":
@@ -253,7 +253,7 @@ func (w *watched) answered(got answer) {
 	case inBatch && code != registry.OutcomeUnknown.String() && code != registry.Limit.String():
 		w.t.Fatalf("request %d was in a batch and heard %s", a.id, code)
 	case !inBatch && !w.closed:
-		w.inVain(a, got.err)
+		w.inVain(a, got.Err)
 	}
 }
 
@@ -282,12 +282,12 @@ func (w *watched) itsOwn(a *asked, out fsm.Outcome) {
 }
 
 // proposed: a batch is the oldest of those who wait, as many as fit, whole.
-func (w *watched) proposed(b batch) {
+func (w *watched) proposed(b Batch) {
 	var turns []registry.Turn
 	answers, latest := 0, time.Duration(0)
 	for i, r := range b.requests {
 		if i >= len(w.waiting) || w.waiting[i].id != r.id {
-			w.t.Fatalf("batch %d has request %d at %d, which is not whose turn it is", b.id, r.id, i)
+			w.t.Fatalf("batch %d has request %d at %d, which is not whose turn it is", b.ID, r.id, i)
 		}
 		a := w.waiting[i]
 		if a.deadline <= w.now || a.mayBe != "" || a.answers != 0 {
@@ -297,35 +297,35 @@ func (w *watched) proposed(b batch) {
 		latest = max(latest, a.deadline)
 		turns = append(turns, a.turns...)
 	}
-	fmt.Fprintf(&w.transcript, "batch %d of %d from %d\n", b.id, len(b.requests), b.requests[0].id)
-	if !slices.Equal(turns, b.turns) {
-		w.t.Fatalf("batch %d is not its requests' turns in order", b.id)
+	fmt.Fprintf(&w.transcript, "batch %d of %d from %d\n", b.ID, len(b.requests), b.requests[0].id)
+	if !slices.Equal(turns, b.Turns) {
+		w.t.Fatalf("batch %d is not its requests' turns in order", b.ID)
 	}
-	if b.deadline != min(latest, w.now+flightTime) {
-		w.t.Fatalf("batch %d ends at %s", b.id, b.deadline)
+	if b.Deadline != min(latest, w.now+FlightTime) {
+		w.t.Fatalf("batch %d ends at %s", b.ID, b.Deadline)
 	}
 	for i := range turns {
 		answers += answersOf(&turns[i])
 	}
 	entry := w.encoded(turns)
 	if len(b.requests) > 1 && (len(turns) > registry.BatchTurnsMax || answers > registry.BatchAnswersMax || entry > registry.EntryMax) {
-		w.t.Fatalf("batch %d has %d turns, %d answers, %d bytes", b.id, len(turns), answers, entry)
+		w.t.Fatalf("batch %d has %d turns, %d answers, %d bytes", b.ID, len(turns), answers, entry)
 	}
 	w.waiting = w.waiting[len(b.requests):]
 	if len(w.waiting) > 0 && w.waiting[0].deadline > w.now {
 		w.isFull(b, w.waiting[0].turns, answers, entry)
 	}
-	w.flying[b.id] = b
+	w.flying[b.ID] = b
 }
 
 // isFull: whoever was left waiting would not have fitted.
-func (w *watched) isFull(b batch, next []registry.Turn, answers, entry int) {
+func (w *watched) isFull(b Batch, next []registry.Turn, answers, entry int) {
 	for i := range next {
 		answers += answersOf(&next[i])
 	}
-	all := len(b.turns) + len(next)
+	all := len(b.Turns) + len(next)
 	if all <= registry.BatchTurnsMax && answers <= registry.BatchAnswersMax && entry+w.encoded(next) < batchBytesMax-all*turnOverhead {
-		w.t.Fatalf("batch %d of %d turns and %d bytes left out a request of %d turns", b.id, len(b.turns), entry, len(next))
+		w.t.Fatalf("batch %d of %d turns and %d bytes left out a request of %d turns", b.ID, len(b.Turns), entry, len(next))
 	}
 }
 

@@ -1,4 +1,4 @@
-package replica
+package combine
 
 import (
 	"container/list"
@@ -12,28 +12,34 @@ import (
 )
 
 const (
-	// flightsMax is how many batches are on their way at once. More would not make
+	// FlightsMax is how many batches are on their way at once. More would not make
 	// it faster, and one that is lost in a hung leader keeps its slot for
-	// flightTime.
-	flightsMax = 3
-	// flightTime bounds how long one batch may take. It is not the longest
+	// FlightTime.
+	FlightsMax = 3
+	// FlightTime bounds how long one batch may take. It is not the longest
 	// deadline of its requests, because a batch that is lost in a hung leader
 	// keeps its slot, and after a fault heals writes must go on within 5 s.
-	flightTime = 4 * time.Second
+	FlightTime = 4 * time.Second
 	// batchBytesMax leaves room for the head of a log entry and its CRC.
 	batchBytesMax = registry.EntryMax - 64
 	// turnOverhead is what a turn takes in an entry beside its texts, at most:
 	// its tag and length, those of four texts, the count and two serials.
 	turnOverhead = 44
+	// Grace is how long past its deadline a request that has left waits for the
+	// batch that it is in, before it gives up: the batch has a deadline, too, and
+	// mostly knows. It is part of the second that a call may take beyond its
+	// deadline.
+	Grace = 250 * time.Millisecond
 )
 
 type (
-	// requestID numbers requests by their arrival: a smaller one came first.
-	requestID uint64
-	batchID   uint64
+	// RequestID numbers requests by their arrival: a smaller one came first.
+	RequestID uint64
+	// BatchID numbers the batches of one combiner.
+	BatchID uint64
 )
 
-// combiner gathers round-robin requests into batches. It is a function of its
+// Combiner gathers round-robin requests into batches. It is a function of its
 // events: each is a method that is told the time, where it matters, and gives
 // what is to be done now. It has no goroutine, clock or channel, and one caller
 // at a time. Times are since any one moment.
@@ -41,26 +47,26 @@ type (
 // Every request that arrives is answered exactly once. A batch is what waited,
 // from the oldest on, as much as fits; when it goes, package pace says, unless a
 // leader was missing.
-type combiner struct {
-	held   map[requestID]*request // those not answered yet
+type Combiner struct {
+	held   map[RequestID]*request // those not answered yet
 	queue  list.List              // of *request, by id: held and in no batch
 	bytes  int                    // of all that is held
-	flying map[batchID]batch      // at most flightsMax
+	flying map[BatchID]Batch      // at most FlightsMax
 	pace   pace.Pace
-	last   batchID
+	last   BatchID
 
 	// refusal is what the last batch that ended heard when nothing was done
 	// for want of a leader; nil since one went through. Who waits in vain is
 	// told it.
 	refusal error
-	paused  bool // batches wait for resume, for that reason
+	paused  bool // batches wait for Resume, for that reason
 	final   bool // they do not: who is in one hears that nothing was done
 	closed  error
 }
 
 // request is some turns that belong together.
 type request struct {
-	id       requestID
+	id       RequestID
 	turns    []registry.Turn
 	deadline time.Duration
 
@@ -69,44 +75,45 @@ type request struct {
 	left           bool          // it does not want to be in another batch
 }
 
-// batch is one RoundRobin: the turns of its requests, one behind the other.
-type batch struct {
-	id       batchID
-	turns    []registry.Turn
+// Batch is one RoundRobin: the turns of its requests, one behind the other.
+type Batch struct {
+	ID       BatchID
+	Turns    []registry.Turn
+	Deadline time.Duration
+
 	departed time.Duration
-	deadline time.Duration
 	requests []*request
 }
 
-// step is what one event asks for.
-type step struct {
-	propose []batch // each ends in finish
-	answer  []answer
-	pause   bool          // call resume when retryEvery has passed
-	wake    time.Duration // call wake then, if not 0
+// Step is what one event asks for.
+type Step struct {
+	Propose []Batch // each ends in Finish
+	Answer  []Answer
+	Pause   bool          // call Resume after a short time
+	Wake    time.Duration // call Wake then, if not 0
 }
 
-// answer is the one that a request gets.
-type answer struct {
-	id  requestID
-	out fsm.Outcome
-	err error
+// Answer is the one that a request gets.
+type Answer struct {
+	ID  RequestID
+	Out fsm.Outcome
+	Err error
 }
 
-// newCombiner makes that of the leader's gate, whose batches are entries, one at
-// a time while it is quick; or that of a replica, whose batches are on their way
-// to the gate, where they meet others.
-func newCombiner(gate bool) combiner {
-	c := combiner{held: make(map[requestID]*request), flying: make(map[batchID]batch), pace: pace.Pace{Max: flightsMax}}
+// New makes that of the leader's gate, whose batches are entries, one at a time
+// while it is quick; or that of a replica, whose batches are on their way to the
+// gate, where they meet others.
+func New(gate bool) Combiner {
+	c := Combiner{held: make(map[RequestID]*request), flying: make(map[BatchID]Batch), pace: pace.Pace{Max: FlightsMax}}
 	if gate {
 		c.final, c.pace.Slow = true, pace.Slow
 	}
 	return c
 }
 
-// arrive takes a request; its id is larger than all before it, and its turns
+// Arrive takes a request; its id is larger than all before it, and its turns
 // have been checked and stay as they are until it is answered.
-func (c *combiner) arrive(now time.Duration, id requestID, turns []registry.Turn, deadline time.Duration) (s step) {
+func (c *Combiner) Arrive(now time.Duration, id RequestID, turns []registry.Turn, deadline time.Duration) (s Step) {
 	r := &request{id: id, turns: turns, deadline: deadline}
 	for i := range turns {
 		r.answers += answersOf(&turns[i])
@@ -126,20 +133,20 @@ func (c *combiner) arrive(now time.Duration, id requestID, turns []registry.Turn
 	return s
 }
 
-// finish ends a batch: out is what it was answered, unless err says why not.
-func (c *combiner) finish(now time.Duration, id batchID, out fsm.Outcome, err error) (s step) {
+// Finish ends a batch: out is what it was answered, unless err says why not.
+func (c *Combiner) Finish(now time.Duration, id BatchID, out fsm.Outcome, err error) (s Step) {
 	b := c.flying[id]
 	delete(c.flying, id)
 	c.pace.End()
-	if err == nil && out.Err == nil && len(out.Result.Turns) != len(b.turns) {
-		err = registry.Errorf(registry.OutcomeUnknown, "round robin: the leader gave %d answers to %d turns, and what was done is not known: look before you ask again", len(out.Result.Turns), len(b.turns))
+	if err == nil && out.Err == nil && len(out.Result.Turns) != len(b.Turns) {
+		err = registry.Errorf(registry.OutcomeUnknown, "round robin: the leader gave %d answers to %d turns, and what was done is not known: look before you ask again", len(out.Result.Turns), len(b.Turns))
 	}
 	if nothingDone(err) && !c.final {
 		c.takeBack(b, err, &s)
 	} else {
 		c.refusal = nil
 		c.tell(b, out, err, &s)
-		c.pace.Arrive(now, b.departed, len(s.answer), c.queue.Len())
+		c.pace.Arrive(now, b.departed, len(s.Answer), c.queue.Len())
 	}
 	c.fill(now, &s)
 	return s
@@ -151,8 +158,11 @@ func nothingDone(err error) bool {
 	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrDeadline)
 }
 
+// Flying is how many batches are on their way.
+func (c *Combiner) Flying() int { return len(c.flying) }
+
 // takeBack puts a batch's requests where they were in the queue.
-func (c *combiner) takeBack(b batch, why error, s *step) {
+func (c *Combiner) takeBack(b Batch, why error, s *Step) {
 	c.refusal = why
 	if c.closed != nil {
 		c.tell(b, fsm.Outcome{}, why, s)
@@ -164,7 +174,7 @@ func (c *combiner) takeBack(b batch, why error, s *step) {
 			continue // it did not wait for the end
 		}
 		if r.left {
-			c.settle(r, answer{id: r.id, err: why}, s)
+			c.settle(r, Answer{ID: r.id, Err: why}, s)
 			continue
 		}
 		for at != nil && at.Value.(*request).id < r.id {
@@ -176,12 +186,12 @@ func (c *combiner) takeBack(b batch, why error, s *step) {
 			r.place = c.queue.InsertBefore(r, at)
 		}
 	}
-	s.pause = !c.paused
+	s.Pause = !c.paused
 	c.paused = true
 }
 
 // tell gives each request of a batch its own part of what the batch came to.
-func (c *combiner) tell(b batch, out fsm.Outcome, err error, s *step) {
+func (c *Combiner) tell(b Batch, out fsm.Outcome, err error, s *Step) {
 	from := 0
 	for _, r := range b.requests {
 		to := from + len(r.turns)
@@ -190,64 +200,64 @@ func (c *combiner) tell(b batch, out fsm.Outcome, err error, s *step) {
 			if err == nil && out.Err == nil {
 				part.Result = out.Result.Part(from, to)
 			}
-			c.settle(r, answer{id: r.id, out: part, err: err}, s)
+			c.settle(r, Answer{ID: r.id, Out: part, Err: err}, s)
 		}
 		from = to
 	}
 }
 
-// resume ends a pause.
-func (c *combiner) resume(now time.Duration) (s step) {
+// Resume ends a pause.
+func (c *Combiner) Resume(now time.Duration) (s Step) {
 	c.paused = false
 	c.fill(now, &s)
 	return s
 }
 
-// wake is told that the time has come which a step asked for.
-func (c *combiner) wake(now time.Duration) (s step) {
+// Wake is told that the time has come which a Step asked for.
+func (c *Combiner) Wake(now time.Duration) (s Step) {
 	c.fill(now, &s)
 	return s
 }
 
-// leave is told of a request whose time is over. In no batch, it is answered
+// Leave is told of a request whose time is over. In no batch, it is answered
 // that nothing was done; what its batch comes to will be its answer otherwise.
-func (c *combiner) leave(id requestID) (s step) {
+func (c *Combiner) Leave(id RequestID) (s Step) {
 	switch r := c.held[id]; {
 	case r == nil: // it was answered meanwhile
 	case r.place == nil:
 		r.left = true
 	default:
-		c.settle(r, answer{id: id, err: c.late()}, &s)
+		c.settle(r, Answer{ID: id, Err: c.late()}, &s)
 	}
 	return s
 }
 
-// giveUp is told of a request that has left and does not wait for its batch
+// GiveUp is told of a request that has left and does not wait for its batch
 // any longer.
-func (c *combiner) giveUp(id requestID) (s step) {
+func (c *Combiner) GiveUp(id RequestID) (s Step) {
 	if r := c.held[id]; r != nil {
-		c.settle(r, answer{id: id, err: registry.Errorf(registry.OutcomeUnknown, "round robin: the deadline passed while the request was being committed, and it may or may not have been done: look before you ask again")}, &s)
+		c.settle(r, Answer{ID: id, Err: registry.Errorf(registry.OutcomeUnknown, "round robin: the deadline passed while the request was being committed, and it may or may not have been done: look before you ask again")}, &s)
 	}
 	return s
 }
 
-// close ends the wait of all who are in no batch, and of all who come later.
+// Close ends the wait of all who are in no batch, and of all who come later.
 // Batches go on until their end is told.
-func (c *combiner) close(why error) (s step) {
+func (c *Combiner) Close(why error) (s Step) {
 	c.closed = why
 	for c.queue.Len() > 0 {
 		r := c.queue.Front().Value.(*request)
-		c.settle(r, answer{id: r.id, err: why}, &s)
+		c.settle(r, Answer{ID: r.id, Err: why}, &s)
 	}
 	return s
 }
 
 // fill proposes what is to go now.
-func (c *combiner) fill(now time.Duration, s *step) {
+func (c *Combiner) fill(now time.Duration, s *Step) {
 	for c.closed == nil && !c.paused {
 		goes, at := c.pace.Next(now, c.queue.Len())
 		if !goes {
-			s.wake = at
+			s.Wake = at
 			return
 		}
 		b := c.gather(now, s)
@@ -258,39 +268,39 @@ func (c *combiner) fill(now time.Duration, s *step) {
 		c.pace.Depart(now, c.queue.Len())
 		b.departed = now
 		c.last++
-		b.id = c.last
-		c.flying[b.id] = b
-		s.propose = append(s.propose, b)
+		b.ID = c.last
+		c.flying[b.ID] = b
+		s.Propose = append(s.Propose, b)
 	}
 }
 
 // gather takes the oldest off the queue, as many as fit into one entry. A
 // request that alone is too long goes alone: the encoding refuses it.
-func (c *combiner) gather(now time.Duration, s *step) (b batch) {
+func (c *Combiner) gather(now time.Duration, s *Step) (b Batch) {
 	answers, bytes := 0, 0
 	for c.queue.Len() > 0 {
 		r := c.queue.Front().Value.(*request)
 		if r.deadline <= now {
-			c.settle(r, answer{id: r.id, err: c.late()}, s)
+			c.settle(r, Answer{ID: r.id, Err: c.late()}, s)
 			continue
 		}
 		answers, bytes = answers+r.answers, bytes+r.bytes
-		full := len(b.turns)+len(r.turns) > registry.BatchTurnsMax || answers > registry.BatchAnswersMax || bytes > batchBytesMax
+		full := len(b.Turns)+len(r.turns) > registry.BatchTurnsMax || answers > registry.BatchAnswersMax || bytes > batchBytesMax
 		if full && len(b.requests) > 0 {
 			break
 		}
 		c.queue.Remove(r.place)
 		r.place = nil
-		b.turns = append(b.turns, r.turns...)
+		b.Turns = append(b.Turns, r.turns...)
 		b.requests = append(b.requests, r)
-		b.deadline = min(max(b.deadline, r.deadline), now+flightTime)
+		b.Deadline = min(max(b.Deadline, r.deadline), now+FlightTime)
 	}
-	b.turns = slices.Clip(b.turns)
+	b.Turns = slices.Clip(b.Turns)
 	return b
 }
 
 // late is for a request that was in no batch when its time was over.
-func (c *combiner) late() error {
+func (c *Combiner) late() error {
 	if c.refusal != nil {
 		return c.refusal
 	}
@@ -298,17 +308,17 @@ func (c *combiner) late() error {
 }
 
 // settle answers a request and forgets it.
-func (c *combiner) settle(r *request, a answer, s *step) {
+func (c *Combiner) settle(r *request, a Answer, s *Step) {
 	delete(c.held, r.id)
 	c.bytes -= r.bytes
 	if r.place != nil {
 		c.queue.Remove(r.place)
 		r.place = nil
 	}
-	s.answer = append(s.answer, a)
+	s.Answer = append(s.Answer, a)
 }
 
-func (s *step) refuse(id requestID, err error) { s.answer = append(s.answer, answer{id: id, err: err}) }
+func (s *Step) refuse(id RequestID, err error) { s.Answer = append(s.Answer, Answer{ID: id, Err: err}) }
 
 func answersOf(t *registry.Turn) int {
 	if t.LogID != "" {

@@ -1,4 +1,4 @@
-package replica
+package combine
 
 import (
 	"errors"
@@ -65,13 +65,13 @@ func one() []registry.Turn { return []registry.Turn{{Pool: "p", Count: 1}} }
 
 // filled gives a combiner whose slots are taken by a request each, the first
 // ones, and in whose queue the next n wait until the deadline.
-func filled(t *testing.T, n int, deadline time.Duration) *combiner {
+func filled(t *testing.T, n int, deadline time.Duration) *Combiner {
 	t.Helper()
-	c := newCombiner(false)
-	for id := range requestID(flightsMax + n) {
-		s := c.arrive(0, id+1, one(), deadline)
-		if len(s.answer) != 0 || (len(s.propose) == 1) != (id < flightsMax) {
-			t.Fatalf("request %d: %d answers, %d batches", id+1, len(s.answer), len(s.propose))
+	c := New(false)
+	for id := range RequestID(FlightsMax + n) {
+		s := c.Arrive(0, id+1, one(), deadline)
+		if len(s.Answer) != 0 || (len(s.Propose) == 1) != (id < FlightsMax) {
+			t.Fatalf("request %d: %d answers, %d batches", id+1, len(s.Answer), len(s.Propose))
 		}
 	}
 	return &c
@@ -81,21 +81,21 @@ func filled(t *testing.T, n int, deadline time.Duration) *combiner {
 // refused, and there is room again when somebody is gone.
 func TestAFullQueueRefusesAtOnce(t *testing.T) {
 	t.Parallel()
-	c := filled(t, registry.WaitingMax-flightsMax, time.Hour)
-	s := c.arrive(0, 90_000, one(), time.Hour)
-	if len(s.answer) != 1 || s.answer[0].id != 90_000 || !errors.Is(s.answer[0].err, registry.ErrOverloaded) {
-		t.Fatalf("one too many: %+v, want overloaded", s.answer)
+	c := filled(t, registry.WaitingMax-FlightsMax, time.Hour)
+	s := c.Arrive(0, 90_000, one(), time.Hour)
+	if len(s.Answer) != 1 || s.Answer[0].ID != 90_000 || !errors.Is(s.Answer[0].Err, registry.ErrOverloaded) {
+		t.Fatalf("one too many: %+v, want overloaded", s.Answer)
 	}
-	c.leave(5_000)
-	if s := c.arrive(0, 90_001, one(), time.Hour); len(s.answer) != 0 {
-		t.Errorf("with room again: %+v", s.answer)
+	c.Leave(5_000)
+	if s := c.Arrive(0, 90_001, one(), time.Hour); len(s.Answer) != 0 {
+		t.Errorf("with room again: %+v", s.Answer)
 	}
 	long := slices.Repeat([]registry.Turn{{Pool: "p", Key: strings.Repeat("k", registry.RRKeyMax), Count: 1}}, registry.BatchTurnsMax)
 	c, taken := filled(t, 0, time.Hour), 0
 	for ; ; taken++ {
-		if s := c.arrive(0, requestID(100_000+taken), long, time.Hour); len(s.answer) == 1 {
-			if !errors.Is(s.answer[0].err, registry.ErrOverloaded) {
-				t.Errorf("too many bytes: %v, want overloaded", s.answer[0].err)
+		if s := c.Arrive(0, RequestID(100_000+taken), long, time.Hour); len(s.Answer) == 1 {
+			if !errors.Is(s.Answer[0].Err, registry.ErrOverloaded) {
+				t.Errorf("too many bytes: %v, want overloaded", s.Answer[0].Err)
 			}
 			break
 		}
@@ -111,19 +111,19 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 func TestWhatWaitsGoesTogether(t *testing.T) {
 	t.Parallel()
 	c := filled(t, 4, time.Hour)
-	s := c.finish(time.Second, 1, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, 1)}}, nil)
-	if len(s.propose) != 1 || len(s.propose[0].turns) != 4 || len(s.answer) != 1 || s.answer[0].id != 1 {
-		t.Fatalf("%d answers, batches %+v", len(s.answer), s.propose)
+	s := c.Finish(time.Second, 1, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, 1)}}, nil)
+	if len(s.Propose) != 1 || len(s.Propose[0].Turns) != 4 || len(s.Answer) != 1 || s.Answer[0].ID != 1 {
+		t.Fatalf("%d answers, batches %+v", len(s.Answer), s.Propose)
 	}
 	out := fsm.Outcome{At: registry.Position{Index: 7, Term: 2}}
 	for i := range 4 {
 		out.Result.Turns = append(out.Result.Turns, registry.TurnResult{Epoch: registry.Epoch(i)})
 	}
 	out.Result.Turns[2].Answers = []registry.Answer{{Node: "n"}}
-	s = c.finish(time.Second, s.propose[0].id, out, nil)
-	for i, a := range s.answer {
-		own := a.id == requestID(flightsMax+1+i) && a.err == nil && a.out.At == out.At && len(a.out.Result.Turns) == 1
-		if !own || a.out.Result.Turns[0].Epoch != registry.Epoch(i) || a.out.Result.Changed != (i == 2) {
+	s = c.Finish(time.Second, s.Propose[0].ID, out, nil)
+	for i, a := range s.Answer {
+		own := a.ID == RequestID(FlightsMax+1+i) && a.Err == nil && a.Out.At == out.At && len(a.Out.Result.Turns) == 1
+		if !own || a.Out.Result.Turns[0].Epoch != registry.Epoch(i) || a.Out.Result.Changed != (i == 2) {
 			t.Errorf("answer %d is %+v", i, a)
 		}
 	}
@@ -133,24 +133,24 @@ func TestWhatWaitsGoesTogether(t *testing.T) {
 // any longer go to nobody, and everybody else still gets its own.
 func TestWhoGaveUpKeepsItsPlace(t *testing.T) {
 	t.Parallel()
-	for gone := range requestID(4) {
+	for gone := range RequestID(4) {
 		c := filled(t, 4, time.Second)
-		s := c.finish(0, 1, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, 1)}}, nil)
-		c.leave(flightsMax + 1 + gone)
-		if left := c.giveUp(flightsMax + 1 + gone); len(left.answer) != 1 || len(s.propose) != 1 {
-			t.Fatalf("%d answers to who gave up in one of %d batches", len(left.answer), len(s.propose))
+		s := c.Finish(0, 1, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, 1)}}, nil)
+		c.Leave(FlightsMax + 1 + gone)
+		if left := c.GiveUp(FlightsMax + 1 + gone); len(left.Answer) != 1 || len(s.Propose) != 1 {
+			t.Fatalf("%d answers to who gave up in one of %d batches", len(left.Answer), len(s.Propose))
 		}
 		var out fsm.Outcome
 		for i := range 4 {
 			out.Result.Turns = append(out.Result.Turns, registry.TurnResult{Epoch: registry.Epoch(i)})
 		}
-		s = c.finish(time.Second, s.propose[0].id, out, nil)
-		if len(s.answer) != 3 {
-			t.Errorf("%d answers to the three who are left", len(s.answer))
+		s = c.Finish(time.Second, s.Propose[0].ID, out, nil)
+		if len(s.Answer) != 3 {
+			t.Errorf("%d answers to the three who are left", len(s.Answer))
 		}
-		for _, a := range s.answer {
-			if at := registry.Epoch(a.id) - flightsMax - 1; a.err != nil || a.out.Result.Turns[0].Epoch != at {
-				t.Errorf("without %d, request %d got %+v, want answer %d", gone, a.id, a.out.Result, at)
+		for _, a := range s.Answer {
+			if at := registry.Epoch(a.ID) - FlightsMax - 1; a.Err != nil || a.Out.Result.Turns[0].Epoch != at {
+				t.Errorf("without %d, request %d got %+v, want answer %d", gone, a.ID, a.Out.Result, at)
 			}
 		}
 	}
@@ -161,29 +161,29 @@ func TestWhoGaveUpKeepsItsPlace(t *testing.T) {
 // batches that hang it hears that its time was over.
 func TestWhoWaitsInVainHearsWhy(t *testing.T) {
 	t.Parallel()
-	c := newCombiner(false)
-	s := c.arrive(0, 1, one(), time.Second)
+	c := New(false)
+	s := c.Arrive(0, 1, one(), time.Second)
 	why := registry.Errorf(registry.Unavailable, "no leader")
 	for range 5 {
-		now := s.propose[0].deadline / 2
-		if s = c.finish(now, s.propose[0].id, fsm.Outcome{}, why); !s.pause || len(s.answer)+len(s.propose) != 0 {
+		now := s.Propose[0].Deadline / 2
+		if s = c.Finish(now, s.Propose[0].ID, fsm.Outcome{}, why); !s.Pause || len(s.Answer)+len(s.Propose) != 0 {
 			t.Fatalf("after a refusal: %+v", s)
 		}
-		s = c.resume(now)
+		s = c.Resume(now)
 	}
-	c.finish(0, s.propose[0].id, fsm.Outcome{}, why)
-	if s = c.resume(time.Second); len(s.propose) != 0 || len(s.answer) != 1 || s.answer[0].err != error(why) {
+	c.Finish(0, s.Propose[0].ID, fsm.Outcome{}, why)
+	if s = c.Resume(time.Second); len(s.Propose) != 0 || len(s.Answer) != 1 || s.Answer[0].Err != error(why) {
 		t.Errorf("at its deadline: %+v, want %v", s, why)
 	}
 	c = *filled(t, 1, time.Second)
-	if s = c.leave(flightsMax + 1); len(s.answer) != 1 || !errors.Is(s.answer[0].err, registry.ErrDeadline) {
-		t.Errorf("behind batches that hang: %+v, want deadline", s.answer)
+	if s = c.Leave(FlightsMax + 1); len(s.Answer) != 1 || !errors.Is(s.Answer[0].Err, registry.ErrDeadline) {
+		t.Errorf("behind batches that hang: %+v, want deadline", s.Answer)
 	}
-	if s = c.leave(1); len(s.answer) != 0 {
-		t.Errorf("in a batch that may still tell: %+v, want no answer yet", s.answer)
+	if s = c.Leave(1); len(s.Answer) != 0 {
+		t.Errorf("in a batch that may still tell: %+v, want no answer yet", s.Answer)
 	}
-	if s = c.giveUp(1); len(s.answer) != 1 || !errors.Is(s.answer[0].err, registry.ErrOutcomeUnknown) {
-		t.Errorf("in a batch that hangs: %+v, want outcome_unknown", s.answer)
+	if s = c.GiveUp(1); len(s.Answer) != 1 || !errors.Is(s.Answer[0].Err, registry.ErrOutcomeUnknown) {
+		t.Errorf("in a batch that hangs: %+v, want outcome_unknown", s.Answer)
 	}
 }
 
@@ -191,21 +191,21 @@ func TestWhoWaitsInVainHearsWhy(t *testing.T) {
 // and while a batch is on its way the others wait for it, for a time.
 func TestTheGateTriesOnce(t *testing.T) {
 	t.Parallel()
-	c := newCombiner(true)
-	s := c.arrive(0, 1, one(), time.Hour)
-	if len(s.propose) != 1 {
+	c := New(true)
+	s := c.Arrive(0, 1, one(), time.Hour)
+	if len(s.Propose) != 1 {
 		t.Fatalf("a lone request: %+v", s)
 	}
-	first := s.propose[0].id
-	if s = c.arrive(time.Millisecond, 2, one(), time.Hour); len(s.propose) != 0 || s.wake != pace.Slow {
-		t.Errorf("behind one on its way: %d batches, woken at %s", len(s.propose), s.wake)
+	first := s.Propose[0].ID
+	if s = c.Arrive(time.Millisecond, 2, one(), time.Hour); len(s.Propose) != 0 || s.Wake != pace.Slow {
+		t.Errorf("behind one on its way: %d batches, woken at %s", len(s.Propose), s.Wake)
 	}
-	if s = c.wake(pace.Slow); len(s.propose) != 1 {
-		t.Errorf("behind a slow one: %d batches", len(s.propose))
+	if s = c.Wake(pace.Slow); len(s.Propose) != 1 {
+		t.Errorf("behind a slow one: %d batches", len(s.Propose))
 	}
 	why := registry.Errorf(registry.Unavailable, "no leader")
-	s = c.finish(time.Second, first, fsm.Outcome{}, why)
-	if len(s.answer) != 1 || s.answer[0].err != error(why) || s.pause || len(s.propose) != 0 {
+	s = c.Finish(time.Second, first, fsm.Outcome{}, why)
+	if len(s.Answer) != 1 || s.Answer[0].Err != error(why) || s.Pause || len(s.Propose) != 0 {
 		t.Errorf("of a batch that was refused: %+v", s)
 	}
 }
@@ -215,17 +215,17 @@ func TestTheEndAnswersAll(t *testing.T) {
 	t.Parallel()
 	c := filled(t, 10, time.Hour)
 	why := registry.Errorf(registry.Unavailable, "closed")
-	if s := c.close(why); len(s.answer) != 10 || s.answer[9].err != error(why) {
-		t.Errorf("%d answers at the end, want those of the ten who wait", len(s.answer))
+	if s := c.Close(why); len(s.Answer) != 10 || s.Answer[9].Err != error(why) {
+		t.Errorf("%d answers at the end, want those of the ten who wait", len(s.Answer))
 	}
-	if s := c.arrive(0, 99, one(), time.Hour); len(s.answer) != 1 || s.answer[0].err != error(why) {
+	if s := c.Arrive(0, 99, one(), time.Hour); len(s.Answer) != 1 || s.Answer[0].Err != error(why) {
 		t.Errorf("after the end: %+v", s)
 	}
-	s := c.finish(0, 1, fsm.Outcome{}, registry.ErrOutcomeUnknown)
-	if len(s.answer) != 1 || !errors.Is(s.answer[0].err, registry.ErrOutcomeUnknown) {
+	s := c.Finish(0, 1, fsm.Outcome{}, registry.ErrOutcomeUnknown)
+	if len(s.Answer) != 1 || !errors.Is(s.Answer[0].Err, registry.ErrOutcomeUnknown) {
 		t.Errorf("a batch that the end broke off: %+v, want outcome_unknown", s)
 	}
-	if s := c.finish(0, 2, fsm.Outcome{}, why); len(s.answer) != 1 || s.pause || s.answer[0].err != error(why) {
+	if s := c.Finish(0, 2, fsm.Outcome{}, why); len(s.Answer) != 1 || s.Pause || s.Answer[0].Err != error(why) {
 		t.Errorf("a batch that the end kept from being sent: %+v, want unavailable", s)
 	}
 }
