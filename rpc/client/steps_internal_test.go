@@ -35,8 +35,8 @@ var (
 	seedCount = flag.Int("seeds", 0, "of the step tests: how many; 0 is what suits go test")
 )
 
-// stepSeeds take about ten seconds; with the race detector, a minute.
-const stepSeeds = 400
+// stepSeeds take some six seconds of one core; with the race detector, a minute.
+const stepSeeds = 200
 
 // TestStepsTogether: whatever happens, each request that was answered moved its
 // cursor once and has one answer; what is said not to have been done was not, not
@@ -153,7 +153,7 @@ func (w *stepWorld) run() uint64 {
 	w.every(8*time.Millisecond, w.someCall)
 	w.every(60*time.Millisecond, w.storms.storm)
 	w.every(150*time.Millisecond, w.someFault)
-	w.every(100*time.Millisecond, w.reconcile)
+	w.every(40*time.Millisecond, w.reconcile)
 	w.drain()
 	w.heal()
 	w.drain()
@@ -217,7 +217,7 @@ func (w *stepWorld) fatalf(format string, args ...any) {
 // someFault is what goes wrong beside messages.
 func (w *stepWorld) someFault() {
 	r := w.replicas[w.rnd.IntN(len(w.replicas))]
-	switch w.rnd.IntN(12) {
+	switch w.rnd.IntN(14) {
 	case 0, 1:
 		w.depose()
 	case 2:
@@ -227,8 +227,13 @@ func (w *stepWorld) someFault() {
 	case 4, 5, 6:
 		w.nodes[w.rnd.IntN(len(w.nodes))].change()
 	case 7:
-		w.glitch(r, w.nodes[w.rnd.IntN(len(w.nodes))])
+		w.glitch(w.nodes[w.rnd.IntN(len(w.nodes))])
 	case 8:
+		if w.reign != nil {
+			w.reign.stalled = w.now + time.Duration(w.rnd.Int64N(int64(400*time.Millisecond)))
+			w.note("%s commits nothing for %s", w.reign.leader.name, w.reign.stalled-w.now)
+		}
+	case 9:
 		if w.reign != nil && w.rnd.IntN(4) == 0 {
 			w.reign.leapt += registry.SessionRetention + 1
 			w.count("an hour passed")

@@ -49,13 +49,13 @@ func (n *stepNode) life() registry.BootID {
 // change ends a node's life, or begins another. Gossip hears of it a little
 // later, at each replica at another time.
 func (n *stepNode) change() {
-	w, was := n.w, n.boot
-	if was != "" {
+	w := n.w
+	if n.boot != "" {
 		n.boot = ""
 	} else {
 		n.lives++
 		n.boot = n.life()
-		n.join(was)
+		n.join()
 	}
 	w.note("node %s lives as %q", n.name, n.boot)
 	for _, r := range w.replicas {
@@ -66,8 +66,11 @@ func (n *stepNode) change() {
 // join asks a replica to take the new life, which takes over from the last one; the
 // node's agent would ask for that one and try again, and gossip does what it could
 // not.
-func (n *stepNode) join(registry.BootID) {
+func (n *stepNode) join() {
 	w := n.w
+	if n.boot == "" {
+		return
+	}
 	r := w.replicas[w.rnd.IntN(len(w.replicas))]
 	view, _ := r.machine.View()
 	join := registry.JoinNode{Name: n.name, Type: n.of, Boot: n.boot, Address: "h:2"}
@@ -88,10 +91,17 @@ func (r *stepReplica) show(n *stepNode) {
 	}
 }
 
-// glitch makes a replica's gossip lose a node that lives, for a while.
-func (w *stepWorld) glitch(r *stepReplica, n *stepNode) {
-	delete(r.shown, n.name)
-	w.after(stepSuspicion+w.soon(), func() { r.show(n) })
+// glitch makes gossip lose a node that lives, for a while. Its agent sees that and
+// joins again, as often as it likes.
+func (w *stepWorld) glitch(n *stepNode) {
+	w.note("node %s is out of sight", n.name)
+	for _, r := range w.replicas {
+		delete(r.shown, n.name)
+		w.after(2*stepSuspicion+w.soon(), func() { r.show(n) })
+	}
+	for range 4 {
+		w.after(time.Duration(w.rnd.Int64N(int64(stepSuspicion))), n.join)
+	}
 }
 
 // reconcile is a pass of the leader, if it believes to be that.
@@ -103,7 +113,7 @@ func (w *stepWorld) reconcile() {
 	}
 }
 
-// reconcile reports whether there was anything to change.
+// reconcile reports whether it is to look again soon.
 func (r *stepReplica) reconcile() bool {
 	now := registry.Millis((r.w.now - r.reign.began).Milliseconds())
 	suspicion := registry.Millis(stepSuspicion.Milliseconds())
@@ -117,7 +127,7 @@ func (r *stepReplica) reconcile() bool {
 	out := registry.Decide(in)
 	r.reign.memory = out.Memory
 	if len(out.Command.Changes) == 0 {
-		return false
+		return out.Wake > 0
 	}
 	r.w.note("%s reports %d changes", r.name, len(out.Command.Changes))
 	r.reign.propose(r.w, &stepEntry{data: r.w.encode(r.reign, out.Command)})
@@ -136,7 +146,7 @@ func (w *stepWorld) heal() {
 	if w.reign == nil {
 		w.fatalf("nobody leads though all are up")
 	}
-	w.after(3*stepSuspicion, func() { w.settle(10) })
+	w.after(3*stepSuspicion, func() { w.settle(20) })
 }
 
 func (w *stepWorld) settle(passes int) {
@@ -144,7 +154,7 @@ func (w *stepWorld) settle(passes int) {
 		w.fatalf("the reconciler finds something to do in every pass")
 	}
 	if w.reign.leader.reconcile() {
-		w.after(100*time.Millisecond, func() { w.settle(passes - 1) })
+		w.after(stepSuspicion/2, func() { w.settle(passes - 1) })
 	}
 }
 
@@ -185,7 +195,7 @@ func (a *stepAudit) liveness(before *registry.View, cmd registry.ReportLiveness)
 	}
 }
 
-// workersAsOf gives a pool's members, and who of them is eligible.
+// membersOf gives a pool's members, and who of them is eligible.
 func membersOf(view *registry.View, name registry.PoolName) (members []registry.NodeName, eligible []bool) {
 	pool, err := view.Pool(name)
 	if err != nil {

@@ -32,6 +32,7 @@ type stepReign struct {
 	began   time.Duration
 	base    registry.Millis // the log clock when it began
 	leapt   registry.Millis
+	stalled time.Duration // until when it commits nothing
 	memory  registry.Memory
 }
 
@@ -134,7 +135,7 @@ func (l *stepLog) commit(e *stepEntry) {
 // later each.
 func (r *stepReign) propose(w *stepWorld, e *stepEntry) {
 	r.pending = append(r.pending, e)
-	w.after(time.Millisecond+w.soon()/4, func() {
+	w.at(max(w.now, r.stalled)+time.Millisecond+w.soon()/4, func() {
 		if r.over || len(r.pending) == 0 {
 			return
 		}

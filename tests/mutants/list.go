@@ -80,25 +80,25 @@ func ofSessions() []mutant {
 					"func (r *Replica) answered(turns []registry.Turn) (out fsm.Outcome, all bool) {\n	out.At = r.machine.At()\n	r.machine.State(func(s *registry.State) {\n		for i := range turns {\n			if turn, known := s.Answered(turns[i].Request); known {\n				out.Result.Turns = append(out.Result.Turns, turn)\n			}\n		}\n	})\n	return out, len(out.Result.Turns) == len(turns)\n}\n\n// enter makes a command an entry of this leader's log.\n",
 				},
 			},
-			tests: []claim{{"./registry", "TestARequestCountsOnceAndIsAnsweredAlike"}},
+			tests: []claim{{"./registry", "TestARequestCountsOnceAndIsAnsweredAlike"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 		{
 			name:  "snapshot-forgets-sessions",
 			says:  "the session table is left out of the snapshot: who restores it takes known requests again",
 			edits: []edit{{"registry/snapshot.go", "	snap.Sessions = f.sessions.snapshot()\n", ""}},
-			tests: []claim{{"./fsm", "TestSnapshotHoldsEverything"}},
+			tests: []claim{{"./fsm", "TestSnapshotHoldsEverything"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 		{
 			name:  "doubt-in-another-session",
 			says:  "a client whose session is forgotten asks again in another one, though the first attempt may have run",
 			edits: []edit{{"rpc/client/retry.go", "	if s.tally.doubt || s.stopped || ", "	if s.stopped || "}},
-			tests: []claim{{"./rpc/client", "TestWhatMayHaveRunIsNeverRepeatedInAnotherSession"}},
+			tests: []claim{{"./rpc/client", "TestWhatMayHaveRunIsNeverRepeatedInAnotherSession"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 		{
 			name:  "early-acknowledgement",
 			says:  "a client acknowledges what it has sent, and not what it has the answer to",
 			edits: []edit{{"rpc/client/session.go", "	return serial, s.mu.first\n", "	return serial, serial\n"}},
-			tests: []claim{{"./rpc/client", "TestSerials"}},
+			tests: []claim{{"./rpc/client", "TestSerials"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 	}
 }
@@ -123,13 +123,13 @@ func ofTheLog() []mutant {
 				{"fsm/machine.go", "Clock: e.Clock, Wall: e.Wall}", "Clock: e.Clock, Wall: registry.Millis(time.Now().UnixMilli())}"},
 				{"fsm/machine.go", "	\"sync/atomic\"\n", "	\"sync/atomic\"\n	\"time\"\n"},
 			},
-			tests: []claim{{"./fsm", "TestReplayIsSnapshotAndRest"}},
+			tests: []claim{{"./fsm", "TestReplayIsSnapshotAndRest"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 		{
 			name:  "stale-liveness",
 			says:  "a change of liveness is taken whatever has happened since it was decided",
 			edits: []edit{{"registry/node_apply.go", "	if n.Since != l.Since {\n		return false\n	}\n", ""}},
-			tests: []claim{{"./registry", "TestStories"}},
+			tests: []claim{{"./registry", "TestStories"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 	}
 }
@@ -145,13 +145,13 @@ func ofBatches() []mutant {
 				"		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 				"		if c.held[r.id] == nil {\n			continue\n		}\n		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 			}},
-			tests: []claim{{"./fsm/combine", "TestWhoGaveUpKeepsItsPlace"}},
+			tests: []claim{{"./fsm/combine", "TestWhoGaveUpKeepsItsPlace"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 		{
 			name:  "unknown-is-tried-again",
 			says:  "a batch whose leader was lost is proposed again, as if it had been refused",
 			edits: []edit{{"fsm/combine/combiner.go", "	return errors.Is(err, registry.ErrUnavailable) || ", "	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrOutcomeUnknown) || "}},
-			tests: []claim{{"./fsm/combine", "TestWhateverHappensToTheCombiner"}},
+			tests: []claim{{"./fsm/combine", "TestWhateverHappensToTheCombiner"}, {"./rpc/client", "TestStepsTogether"}},
 		},
 	}
 }

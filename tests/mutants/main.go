@@ -51,12 +51,13 @@ func run(ctx context.Context, only string) error {
 		return err
 	}
 	table, escaped, planted := newTable(os.Stdout), 0, 0
+	sound := make(map[claim]bool)
 	for _, m := range mutants() {
 		if !chosen.MatchString(m.name) {
 			continue
 		}
 		planted++
-		caught, err := m.hunt(ctx, top)
+		caught, err := m.hunt(ctx, top, sound)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}

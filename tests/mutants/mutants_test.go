@@ -69,15 +69,15 @@ func TestTheHuntIsHonest(t *testing.T) {
 	harmless := []edit{{"registry/refuse.go", "package registry\n", "package registry // the same\n"}}
 	sound := claim{"./registry", "TestErrorsCarryTheirCode"}
 	m := mutant{edits: harmless, tests: []claim{sound}}
-	if found, err := m.hunt(within(t), repository(t)); err != nil || found.all() {
+	if found, err := m.hunt(within(t), repository(t), map[claim]bool{}); err != nil || found.all() {
 		t.Errorf("of a harmless mutant: %+v, %v; want that it escaped", found, err)
 	}
 	m.edits = []edit{{"registry/session.go", "func ", "func "}}
-	if _, err := m.hunt(within(t), repository(t)); err == nil || !strings.Contains(err.Error(), "stale") {
+	if _, err := m.hunt(within(t), repository(t), map[claim]bool{}); err == nil || !strings.Contains(err.Error(), "stale") {
 		t.Errorf("of a text that is there often: %v", err)
 	}
 	m.edits, m.tests = harmless, []claim{{"./registry", "TestThatIsNotThere"}}
-	if _, err := m.hunt(within(t), repository(t)); err == nil || !strings.Contains(err.Error(), "did not run") {
+	if _, err := m.hunt(within(t), repository(t), map[claim]bool{}); err == nil || !strings.Contains(err.Error(), "did not run") {
 		t.Errorf("of a test that is not there: %v", err)
 	}
 }
