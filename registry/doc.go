@@ -27,6 +27,9 @@
 //   - epoch: per pool, the log index of its last change
 //   - boot id: drawn at each start of a node's process; name and boot id
 //     together are one life of the node
+//   - suspect: a life that would be declared failed, about which replicas are asked
+//   - frozen: of a node type: too many would fail at once, so nobody does
+//   - held: of a node: it flaps, and stays failed for a while though it is seen
 //   - session: under it a client's retried turn counts once and gets the answer
 //     of the first time
 //   - serial: the number of a request within its session

@@ -37,6 +37,11 @@ const (
 	WaitingMax      = 8_192    // round-robin requests that one replica holds unanswered
 	WaitingBytesMax = 16 << 20 // of log, that their turns take
 	LivenessMax     = 1_024    // changes of one ReportLiveness
+	SuspectsMax     = 1_024    // lives about which replicas are asked at once,
+	ProbesMax       = 64       // and those of them that are called directly
+	BrokenMax       = 1_024    // broken connections of agents that one replica has not looked at
+	AttendedMax     = 5_000    // agents that keep a connection to one replica
+	FrozenTypesMax  = 64       // frozen types that a leader tells of in a greeting
 	OutstandingMax  = 1_024    // serials of one session from its first unacknowledged one
 	// StoredMax bounds the stored answers of all sessions together. One weighs
 	// as many as it holds, and at least 1.

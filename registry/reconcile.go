@@ -5,6 +5,12 @@ import (
 	"slices"
 )
 
+// Life is one run of a node's process.
+type Life struct {
+	Name NodeName
+	Boot BootID
+}
+
 // Seen is one life of a node that gossip shows as alive.
 type Seen struct {
 	Name NodeName
@@ -25,30 +31,28 @@ type ReconcileInput struct {
 	WarmUp bool
 	// Suspicion is how long gossip takes to find a node dead, in ms.
 	Suspicion Millis
-	// Memory is that of the last decision of this leadership; nil at first.
+	// Replicas is how many voters there are, this leader included.
+	Replicas int
+	// Broken are lives whose connection to a replica has broken since the last
+	// decision. That is a hint: it makes a suspect, and no more.
+	Broken []Life
+	// Said is what the replicas said of the suspects of the last decision.
+	Said []Said
+	// Thaw are the types that an operator has thawed since the last decision.
+	Thaw []NodeType
+	// Memory is that of the last decision of this leadership; empty at first.
 	Memory Memory
 	By     ReplicaName
-}
-
-// Memory is what a leader remembers of each node between decisions. A node
-// that is forgotten is forgotten here too.
-type Memory map[NodeName]Sighting
-
-// Sighting is what a leader remembers of a node's present life.
-type Sighting struct {
-	Boot   BootID
-	Joined Millis // of the record; a life that joins again has a new grace
-	// Noticed is when this leader first saw the record with this life.
-	Noticed Millis
-	// Shown says that gossip has shown this life since.
-	Shown bool
 }
 
 // Decision is what a leader should do about its gossip view.
 type Decision struct {
 	// Command has no changes when there is nothing to do.
 	Command ReportLiveness
-	Memory  Memory
+	// Suspects are lives about which the replicas are to be asked now. What they
+	// say goes into the next decision, without which nobody is declared failed.
+	Suspects []Suspect
+	Memory   Memory
 	// Wake is when, on the leader's clock, to look again even if nothing
 	// happens; 0 is never.
 	Wake Millis
@@ -58,29 +62,189 @@ type Decision struct {
 // command that makes the layout follow. It compares whole states, never
 // events, so a pass that was missed costs nothing; and each change carries the
 // record's index, so a command that comes late does nothing.
+//
+// It takes two looks to declare a life failed: the first names it a suspect,
+// the second has what the other replicas said of it (see Said), and what many
+// failures at once ask for (see Freeze). Who leads need not be confirmed
+// besides: the command is committed by a majority, or not at all.
 func Decide(in ReconcileInput) Decision {
-	out := Decision{Command: ReportLiveness{By: in.By}, Memory: make(Memory, len(in.State.nodes))}
-	view := livesByName(in.View)
+	p := in.begin()
 	for i := range in.State.nodes {
-		n := &in.State.nodes[i].Node
-		lives := view[n.Name]
-		sighting := in.sighting(n, lives)
-		out.Memory[n.Name] = sighting
-		change, wait := in.judge(n, lives, sighting)
-		if wait > 0 && (out.Wake == 0 || wait < out.Wake) {
-			out.Wake = wait
-		}
-		if change.State == 0 {
-			continue
-		}
-		if len(out.Command.Changes) == LivenessMax {
-			out.Wake = in.Now
-			continue
-		}
-		change.Name, change.Since = n.Name, n.Since
-		out.Command.Changes = append(out.Command.Changes, change)
+		p.look(&in.State.nodes[i].Node)
 	}
-	return out
+	p.freeze()
+	for _, d := range p.doomed {
+		p.sentence(d)
+	}
+	p.thaw()
+	return p.out
+}
+
+// pass is one run of Decide.
+type pass struct {
+	*ReconcileInput
+	out    Decision
+	lives  map[NodeName][]Seen
+	said   map[Life]Said
+	broken map[Life]bool
+	alive  map[NodeType]int // nodes of the layout
+	recent map[NodeType]int // failed ones that did so within freezeWindow
+	doomed []*Node          // who would fail now, but for a freeze
+	probes int              // of out.Suspects
+}
+
+func (in *ReconcileInput) begin() *pass {
+	p := &pass{
+		ReconcileInput: in, lives: livesByName(in.View), said: make(map[Life]Said, len(in.Said)), broken: make(map[Life]bool, len(in.Broken)),
+		alive: make(map[NodeType]int), recent: make(map[NodeType]int),
+	}
+	for _, s := range in.Said {
+		p.said[s.Life] = s
+	}
+	for _, l := range in.Broken {
+		p.broken[l] = true
+	}
+	for _, n := range in.State.nodes {
+		if n.State == Alive {
+			p.alive[n.Type]++
+		}
+	}
+	p.out = Decision{Command: ReportLiveness{By: in.By}, Memory: in.Memory.next(in)}
+	return p
+}
+
+// look judges one node, and notes it as doomed if it would fail.
+func (p *pass) look(n *Node) {
+	lives := p.lives[n.Name]
+	s := p.sighting(n, lives)
+	var change Liveness
+	switch {
+	case n.State != Alive:
+		change = p.judgeGone(n, lives, &s)
+	case !p.WarmUp && (s.Broken || !shows(lives, n.Boot)):
+		change = p.judgeLost(n, lives, &s)
+	}
+	p.out.Memory.Nodes[n.Name] = s
+	if s.Doomed {
+		p.doomed = append(p.doomed, n)
+	}
+	if change.State != 0 {
+		p.change(n, change)
+	}
+}
+
+// sighting brings what is remembered of the node up to date.
+func (p *pass) sighting(n *Node, lives []Seen) Sighting {
+	s, known := p.Memory.Nodes[n.Name]
+	if known && s.State == Alive && n.State == Failed {
+		s.Flaps = s.Flaps.failed(p.Now)
+	}
+	if !known || s.Boot != n.Boot || s.Joined != n.Joined {
+		s = Sighting{Boot: n.Boot, Joined: n.Joined, Noticed: p.Now, State: n.State, Changed: p.Now, Flaps: s.Flaps}
+	}
+	if s.State != n.State {
+		s.State, s.Changed, s.Broken, s.AskAt = n.State, p.Now, false, 0
+	}
+	seen := shows(lives, n.Boot)
+	s.Shown = s.Shown || seen
+	s.Gone = !seen || s.Gone && n.State != Alive
+	s.Broken = (s.Broken || p.broken[Life{n.Name, n.Boot}]) && n.State == Alive
+	s.Doomed = s.Doomed && n.State == Alive && !p.WarmUp && (s.Broken || !seen)
+	if n.State == Failed && s.Flaps.last() > p.Now-freezeWindow && s.Flaps.last() > 0 {
+		p.recent[n.Type]++
+	}
+	return s
+}
+
+// judgeGone is about a node that is not alive: whether a life of it is.
+func (p *pass) judgeGone(n *Node, lives []Seen, s *Sighting) Liveness {
+	own := n.Boot != "" && shows(lives, n.Boot)
+	if own && n.State == Left {
+		return Liveness{} // A life that has left is shown until gossip hears of it.
+	}
+	other := newLife(n, lives)
+	if !own && other.Boot == "" {
+		return Liveness{}
+	}
+	if held := s.Flaps.Until; p.Now < held && p.alive[n.Type] > 0 {
+		p.wake(held)
+		return Liveness{}
+	}
+	if !own {
+		return other.takesOver("seen by gossip")
+	}
+	// Gossip goes on showing for a while who was found dead without it; so it is
+	// news only if it had lost the life, and otherwise the life is asked.
+	said, asked := p.said[Life{n.Name, n.Boot}]
+	trusted := s.Changed + 2*p.Suspicion
+	if s.Gone || asked && said.Probed && said.SeenBy != "" || p.Now >= trusted {
+		return Liveness{Boot: n.Boot, State: Alive, Reason: "seen again by gossip"}
+	}
+	p.suspect(n, s, asked, true)
+	p.wake(trusted)
+	return Liveness{}
+}
+
+// judgeLost is about a node that is alive on record, and that gossip does not
+// show or whose connection has broken.
+func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
+	if grace := s.Noticed + 2*p.Suspicion; !s.Shown && p.Now < grace {
+		p.wake(grace)
+		return Liveness{}
+	}
+	seen := shows(lives, n.Boot)
+	if other := newLife(n, lives); !seen && other.Boot != "" { // At once, instead of failing the old life first.
+		s.Doomed = false
+		return other.takesOver("a new life was seen by gossip")
+	}
+	said, asked := p.said[Life{n.Name, n.Boot}]
+	switch {
+	case asked && said.SeenBy != "":
+		s.Doomed, s.Broken = false, s.Broken && !said.Probed
+		if !s.Broken && seen {
+			return Liveness{}
+		}
+	case asked:
+		s.Doomed = s.Doomed || said.proves(seen, p.Replicas)
+	}
+	if !s.Doomed { // Else it is asked about again if it does not fail now.
+		p.suspect(n, s, asked, s.Broken)
+	}
+	return Liveness{}
+}
+
+// suspect has the replicas asked about a node, unless they just were.
+func (p *pass) suspect(n *Node, s *Sighting, asked, probe bool) {
+	if asked {
+		s.AskAt = p.Now + askEvery
+	}
+	switch {
+	case p.Now < s.AskAt:
+		p.wake(s.AskAt)
+		return
+	case len(p.out.Suspects) == SuspectsMax, probe && p.probes == ProbesMax:
+		p.wake(p.Now) // The others come first next time: these are not asked before AskAt.
+		return
+	}
+	p.out.Suspects = append(p.out.Suspects, Suspect{Life{n.Name, n.Boot}, probe})
+	if probe {
+		p.probes++
+	}
+}
+
+func (p *pass) change(n *Node, change Liveness) {
+	if len(p.out.Command.Changes) == LivenessMax {
+		p.wake(p.Now)
+		return
+	}
+	change.Name, change.Since = n.Name, n.Since
+	p.out.Command.Changes = append(p.out.Command.Changes, change)
+}
+
+func (p *pass) wake(at Millis) {
+	if p.out.Wake == 0 || at < p.out.Wake {
+		p.out.Wake = at
+	}
 }
 
 // livesByName sorts the lives of each node by boot id, so that a decision does
@@ -95,44 +259,6 @@ func livesByName(view []Seen) map[NodeName][]Seen {
 		}
 	}
 	return lives
-}
-
-// sighting brings what is remembered of the node up to date.
-func (in *ReconcileInput) sighting(n *Node, lives []Seen) Sighting {
-	s, known := in.Memory[n.Name]
-	if !known || s.Boot != n.Boot || s.Joined != n.Joined {
-		s = Sighting{Boot: n.Boot, Joined: n.Joined, Noticed: in.Now}
-	}
-	s.Shown = s.Shown || shows(lives, n.Boot)
-	return s
-}
-
-// judge gives the change that the view asks for, whose State is 0 if there is
-// none, and when to look again if something is only held back for a while.
-func (in *ReconcileInput) judge(n *Node, lives []Seen, s Sighting) (change Liveness, wait Millis) {
-	if n.Boot != "" && shows(lives, n.Boot) {
-		if n.State == Failed {
-			return Liveness{Boot: n.Boot, State: Alive, Reason: "seen again by gossip"}, 0
-		}
-		return Liveness{}, 0 // A life that has left is shown until gossip hears of it.
-	}
-	other := newLife(n, lives)
-	if n.State != Alive {
-		if other.Boot == "" {
-			return Liveness{}, 0
-		}
-		return other.takesOver("seen by gossip"), 0
-	}
-	if in.WarmUp {
-		return Liveness{}, 0
-	}
-	if grace := s.Noticed + 2*in.Suspicion; !s.Shown && in.Now < grace {
-		return Liveness{}, grace
-	}
-	if other.Boot != "" { // At once, instead of failing the old life first.
-		return other.takesOver("a new life was seen by gossip"), 0
-	}
-	return Liveness{Boot: n.Boot, State: Failed, Reason: "lost by gossip"}, 0
 }
 
 // newLife picks the life that may take over from the record's own, or none.

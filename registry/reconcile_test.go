@@ -24,9 +24,18 @@ func drawView(t *rapid.T) []registry.Seen {
 	}), 0, 14).Draw(t, "view")
 }
 
-// Once the warm-up and every grace are over, one pass makes the layout agree
-// with the view: a node is alive exactly if a life of it is seen that may be;
-// and the next pass finds nothing to do, unless it is that a new life has gone.
+// unheard answers for the replicas about suspects whom none of them sees.
+func unheard(suspects []registry.Suspect, replicas int) (said []registry.Said) {
+	for _, x := range suspects {
+		said = append(said, registry.Said{Life: x.Life, Probed: x.Probe, Missed: replicas})
+	}
+	return said
+}
+
+// Once the warm-up, every grace and every freeze is over, the layout agrees with
+// the view, if the other replicas see no more than that: a node is alive exactly
+// if a life of it is seen that may be; and there is nothing to do any more,
+// unless it is that a new life has gone.
 func TestReconcilingSettles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, registry.AssignStable)
@@ -37,16 +46,17 @@ func TestReconcilingSettles(t *testing.T) {
 				w.apply(w.drawLife())
 			}
 		}
-		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Suspicion: suspicion, By: "r1"}
-		first := registry.Decide(in)
-		w.commit(first.Command)
-		in.Memory, in.Now = first.Memory, 2*suspicion
-		second := registry.Decide(in)
-		w.commit(second.Command)
+		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Suspicion: suspicion, Replicas: 3, By: "r1"}
+		const passes = 24
+		for range passes {
+			d := registry.Decide(in)
+			w.commit(d.Command)
+			in.Memory, in.Said = d.Memory, unheard(d.Suspects, 3)
+			in.Now += suspicion / 2
+		}
 		w.agrees(in.View)
-		in.Memory, in.Now = second.Memory, 9*suspicion
-		if third := registry.Decide(in); len(third.Command.Changes) != 0 {
-			t.Fatalf("the third pass wants %+v", third.Command.Changes)
+		if last := registry.Decide(in); len(last.Command.Changes) != 0 || len(last.Suspects) != 0 || last.Wake != 0 {
+			t.Fatalf("after %d passes it wants %+v, suspects %+v and wakes at %d of %d", passes, last.Command.Changes, last.Suspects, last.Wake, in.Now)
 		}
 	})
 }
@@ -79,7 +89,9 @@ func TestDecisionsAreHarmlessWhenRepeated(t *testing.T) {
 			w.apply(drawLayout(t))
 		}
 		view := drawView(t)
-		in := registry.ReconcileInput{State: &w.state.View, View: view, Suspicion: suspicion, By: "r1"}
+		in := registry.ReconcileInput{State: &w.state.View, View: view, Suspicion: suspicion, Replicas: 3, By: "r1"}
+		first := registry.Decide(in)
+		in.Memory, in.Now, in.Said = first.Memory, 2*suspicion, unheard(first.Suspects, 3)
 		decision := registry.Decide(in)
 		in.View = rapid.Permutation(view).Draw(t, "permuted")
 		w.same("decision", decision, registry.Decide(in))
@@ -102,8 +114,10 @@ func TestWarmUpFailsNobody(t *testing.T) {
 		for range rapid.IntRange(1, 20).Draw(t, "commands") {
 			w.apply(drawLayout(t))
 		}
-		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Now: 99 * suspicion, WarmUp: true, Suspicion: suspicion, By: "r1"}
-		for _, c := range registry.Decide(in).Command.Changes {
+		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Now: 99 * suspicion, WarmUp: true, Suspicion: suspicion, Replicas: 3, By: "r1"}
+		first := registry.Decide(in)
+		in.Memory, in.Said = first.Memory, unheard(first.Suspects, 3)
+		for _, c := range append(first.Command.Changes, registry.Decide(in).Command.Changes...) {
 			n, err := w.state.Node(c.Name)
 			if err != nil || c.State != registry.Alive || n.State == registry.Alive {
 				t.Fatalf("%+v for %+v, %v", c, n, err)

@@ -80,6 +80,8 @@ type Greeting struct {
 	Ready          bool
 	NotReadyReason string
 	Checkpoints    []Checkpoint // the last few, the newest last
+	// FrozenTypes are the leader's, FrozenTypesMax of them at most: see Freeze.
+	FrozenTypes []NodeType
 }
 
 // Checkpoint is a hash over all commands of the log behind the index From up to

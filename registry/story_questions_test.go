@@ -168,28 +168,82 @@ func refused(err error) []string {
 }
 
 // reconcile lets a leader look at `view=a#1,b#2` at now=, and applies what it
-// decides. Suspicion is 1000 ms; forget= starts a new leadership.
+// decides. It is one of three replicas, and suspicion is 1000 ms. About suspects
+// it asks at once and looks again: r2 sees those in sees=a,b, and of the others
+// missed= replicas (2 if not said) say that they see nothing. broken=a#1 are
+// lives whose connection broke, thaw=type is an operator's word.
 func (s *story) reconcile(l line) []string {
 	in := registry.ReconcileInput{
 		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
-		Suspicion: 1000, Memory: s.memory, By: "r1",
+		Suspicion: 1000, Replicas: 3, Memory: s.memory, By: "r1",
 	}
 	if l.has("new-leader") {
-		in.Memory = nil
+		in.Memory = registry.Memory{}
 	}
-	for _, life := range strings.FieldsFunc(l.named["view"], func(r rune) bool { return r == ',' }) {
-		name, digit, _ := strings.Cut(life, "#")
-		in.View = append(in.View, registry.Seen{Name: registry.NodeName(name), Boot: boot(digit)})
+	for _, life := range lifeWords(l.named["view"]) {
+		in.View = append(in.View, registry.Seen{Name: life.Name, Boot: life.Boot})
+	}
+	in.Broken = lifeWords(l.named["broken"])
+	if t := l.named["thaw"]; t != "" {
+		in.Thaw = []registry.NodeType{registry.NodeType(t)}
 	}
 	out := registry.Decide(in)
+	var asked []string
+	if len(out.Suspects) > 0 {
+		in.Memory, in.Broken, in.Thaw = out.Memory, nil, nil
+		asked, in.Said = s.ask(l, out.Suspects)
+		out = registry.Decide(in)
+	}
 	s.memory = out.Memory
-	text := fmt.Sprintf("%d changes, look again at %d, %d remembered", len(out.Command.Changes), out.Wake, len(out.Memory))
-	var lines []string
+	lines := append([]string{fmt.Sprintf("%d changes, look again at %d, %d remembered", len(out.Command.Changes), out.Wake, len(out.Memory.Nodes))}, asked...)
 	for _, c := range out.Command.Changes {
 		lines = append(lines, fmt.Sprintf("  %s#%s %s: %s", c.Name, c.Boot[:1], c.State, c.Reason))
 	}
 	if len(out.Command.Changes) > 0 {
 		lines = append(lines, s.apply(out.Command)...)
 	}
-	return append([]string{text}, lines...)
+	return append(lines, s.held(in.Now)...)
+}
+
+// ask plays the other replicas.
+func (s *story) ask(l line, suspects []registry.Suspect) (lines []string, said []registry.Said) {
+	sees := strings.Split(l.named["sees"], ",")
+	for _, x := range suspects {
+		word := registry.Said{Life: x.Life, Probed: x.Probe, Missed: 2}
+		if n, ok := l.named["missed"]; ok {
+			word.Missed = atoi(s, n)
+		}
+		verb, result := "asked about", fmt.Sprintf("missed by %d", word.Missed)
+		if slices.Contains(sees, string(x.Name)) {
+			word.SeenBy, word.Missed, result = "r2", 1, "seen by r2"
+		}
+		if x.Probe {
+			verb = "probed"
+		}
+		lines = append(lines, fmt.Sprintf("  %s %s#%s: %s", verb, x.Name, x.Boot[:1], result))
+		said = append(said, word)
+	}
+	return lines, said
+}
+
+// held shows what keeps the leader from following its gossip.
+func (s *story) held(now registry.Millis) []string {
+	var out []string
+	report := s.memory.Report(&s.state.View, now)
+	for _, f := range report.Frozen {
+		out = append(out, fmt.Sprintf("  frozen for %d: %s, lost %v of %d", f.For, f.Type, f.Lost, f.Of))
+	}
+	for _, h := range report.Held {
+		out = append(out, fmt.Sprintf("  held for %d more: %s, %d failures", h.For, h.Name, h.Failures))
+	}
+	return out
+}
+
+// lifeWords reads a#1,b#2.
+func lifeWords(text string) (out []registry.Life) {
+	for _, life := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+		name, digit, _ := strings.Cut(life, "#")
+		out = append(out, registry.Life{Name: registry.NodeName(name), Boot: boot(digit)})
+	}
+	return out
 }

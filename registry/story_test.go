@@ -132,7 +132,7 @@ func (s *story) play(l line) []string {
 	name := registry.PoolName(l.word(0))
 	switch l.verb {
 	case "new":
-		s.state, s.at, s.memory = registry.NewState(), registry.Stamp{}, nil
+		s.state, s.at, s.memory = registry.NewState(), registry.Stamp{}, registry.Memory{}
 		return []string{"ok"}
 	case "wait":
 		s.at.Clock += registry.Millis(atoi(s, l.word(0)))

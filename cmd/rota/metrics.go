@@ -99,6 +99,7 @@ func replicaMetrics() map[string]*prometheus.Desc {
 		"eligible":  metric("pool_eligible", "Members of the pool that are alive and not draining.", "pool"),
 		"satisfied": metric("pool_satisfied", "0 for an exclusive pool with fewer nodes than it wants.", "pool"),
 		"disagree":  metric("replicas_disagree", "1 while replicas hold different states at one index and no majority of them agrees."),
+		"frozen":    metric("liveness_frozen", "Types of nodes of which this replica, while it leads, declares none failed; see rota liveness show."),
 		"watchers":  metric("watchers", "Watchers of pools at this replica."),
 		"nodes":     metric("nodes", "Nodes of the layout by state; draining ones are counted under their state, too.", "state"),
 	}
@@ -126,6 +127,7 @@ func (c *replicaCollector) Collect(out chan<- prometheus.Metric) {
 	put("ready", bit(self.Ready))
 	put("gossip", float64(self.GossipMembers))
 	put("disagree", bit(c.replica.Disagrees()))
+	put("frozen", float64(len(self.FrozenTypes)))
 	put("watchers", float64(c.replica.Watchers()))
 	pools, nodes := c.read()
 	for _, p := range pools {

@@ -19,6 +19,7 @@ func (f founded) Self() registry.Greeting {
 	return registry.Greeting{
 		Replica: registry.Replica{Name: "r1"}, Leader: "r1", Voter: true, Ready: true,
 		Term: 3, Applied: 7, Committed: 8, GossipMembers: 2,
+		FrozenTypes: []registry.NodeType{"proxy", "worker"},
 	}
 }
 
@@ -47,7 +48,7 @@ func TestMetricsHaveRotasNumbersAndThoseOfItsLibraries(t *testing.T) {
 		"rota_replica_is_leader 1\n", "rota_replica_is_voter 1\n", "rota_replica_ready 1\n", "rota_gossip_members 2\n",
 		`rota_pool_members{pool="worker"} 1`, `rota_pool_alive{pool="worker"} 1`, `rota_pool_eligible{pool="worker"} 1`,
 		`rota_pool_members{pool="proxy"} 0`, `rota_pool_satisfied{pool="proxy"} 1`,
-		"rota_watchers 5\n", "rota_replicas_disagree 1\n", `rota_nodes{state="alive"} 1`, `rota_nodes{state="failed"} 0`, `rota_nodes{state="draining"} 0`,
+		"rota_watchers 5\n", "rota_replicas_disagree 1\n", "rota_liveness_frozen 2\n", `rota_nodes{state="alive"} 1`, `rota_nodes{state="failed"} 0`, `rota_nodes{state="draining"} 0`,
 		"raft_apply 5\n", "go_goroutines ",
 	} {
 		if !strings.Contains(rec.Body.String(), want) {

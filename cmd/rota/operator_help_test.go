@@ -13,7 +13,7 @@ func operatorCommands(t *testing.T) map[string]*cobra.Command {
 	t.Helper()
 	found := map[string]*cobra.Command{}
 	root := newRoot(streams{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}})
-	for _, group := range []string{"pool", "hrw", "rr", "log-topic", "settings", "node", "status", "bench"} {
+	for _, group := range []string{"pool", "hrw", "rr", "log-topic", "settings", "node", "liveness", "status", "bench"} {
 		cmd, _, err := root.Find([]string{group})
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 //	follower NAME lag=N | unreachable | no-vote
 //	leaderless         nobody leads any more
 //	warns TEXT         a warning of the replica's
+//	freezes TYPE NODE… so many nodes of a type were lost that it is frozen
+//	holds NODE         a node flaps and is held back
 func TestOperatorCommandsReadLikeThis(t *testing.T) {
 	datadriven.Walk(t, "testdata/operator", func(t *testing.T, path string) {
 		f := newFixture(t)
@@ -74,6 +76,16 @@ func (f *fixture) happen(t *testing.T, d *datadriven.TestData) {
 		s.leader = ""
 	case "warns":
 		s.warnings = append(s.warnings, strings.TrimPrefix(d.FullCmd(), "warns "))
+	case "freezes":
+		frozen := registry.FrozenType{Type: registry.NodeType(d.CmdArgs[0].Key), For: 12_300, Of: 2}
+		for _, node := range d.CmdArgs[1:] {
+			frozen.Lost = append(frozen.Lost, registry.NodeName(node.Key))
+		}
+		s.liveness.Frozen = append(s.liveness.Frozen, frozen)
+	case "holds":
+		name := registry.NodeName(d.CmdArgs[0].Key)
+		typ, _, _ := strings.Cut(string(name), "-")
+		s.liveness.Held = append(s.liveness.Held, registry.HeldNode{Name: name, Type: registry.NodeType(typ), For: 61_000, Failures: 3})
 	default:
 		d.Fatalf(t, "%q is no directive", d.Cmd)
 	}

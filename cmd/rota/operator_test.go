@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type solo struct {
 	others   []registry.Greeting
 	leader   registry.ReplicaName
 	warnings []string
+	liveness registry.LivenessReport
 }
 
 // soloWall is 2025-11-22T22:00:00Z.
@@ -112,7 +114,30 @@ func (s *solo) ReadIndex(context.Context) (registry.Index, error) { return s.her
 func (s *solo) Forward(context.Context, []byte) ([]byte, registry.Position, error) {
 	return nil, registry.Position{}, registry.ErrUnavailable
 }
-func (s *solo) SeesNode(context.Context, registry.NodeName, registry.BootID) bool { return false }
+
+func (s *solo) SeesNodes(_ context.Context, lives []registry.Life, _ bool) []registry.Sight {
+	return make([]registry.Sight, len(lives))
+}
+func (s *solo) NodesBroke(context.Context, []registry.Life) error { return registry.ErrUnavailable }
+func (s *solo) ConnectionBroke(registry.Life)                     {}
+
+func (s *solo) OwnLiveness(thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse != nil {
+		return registry.LivenessReport{}, s.refuse
+	}
+	report := s.liveness
+	report.Leader = s.leader
+	if thaw {
+		s.liveness.Frozen = slices.DeleteFunc(slices.Clone(report.Frozen), func(f registry.FrozenType) bool { return t == "" || f.Type == t })
+	}
+	return report, nil
+}
+
+func (s *solo) Liveness(_ context.Context, thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	return s.OwnLiveness(thaw, t)
+}
 
 // must applies a command that cannot fail.
 func (s *solo) must(t *testing.T, cmd registry.Command) {

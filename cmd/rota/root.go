@@ -110,6 +110,7 @@ func commands(a *app) []*cobra.Command {
 		newLogTopicCommand(a),
 		newPoolCommand(a),
 		newNodeCommand(a),
+		newLivenessCommand(a),
 		newSettingsCommand(a),
 		newBenchCommand(a),
 		newVersionCommand(a),

@@ -28,6 +28,16 @@ func (noOne) Forward(context.Context, string, []byte) ([]byte, registry.Position
 	return nil, registry.Position{}, unreachable()
 }
 
+func (noOne) SeesNodes(context.Context, string, []registry.Life, bool) ([]registry.Sight, error) {
+	return nil, unreachable()
+}
+
+func (noOne) NodesBroke(context.Context, string, []registry.Life) error { return unreachable() }
+
+func (noOne) Liveness(context.Context, string, bool, registry.NodeType) (registry.LivenessReport, error) {
+	return registry.LivenessReport{}, unreachable()
+}
+
 // TestARaftThatComesLateIsShutDown: Close found no Raft to end, because it was
 // just being started; who started it ends it, before the store is closed.
 func TestARaftThatComesLateIsShutDown(t *testing.T) {

@@ -32,6 +32,8 @@ type cluster struct {
 	at   map[string]*running // by API address
 	cut  map[string]bool     // API addresses that cannot be reached, nor reach others
 	hung map[string]bool     // API addresses that take calls and do not answer
+	// say is what replicas say of every life to another one; nil is the truth.
+	say *registry.Sight
 	// asked is called when a replica is asked for its term; nil is nobody.
 	asked func()
 }

@@ -89,6 +89,26 @@
 // keeping history for all pools from the start (memory in every cluster for what
 // few want).
 //
+// # Who lives
+//
+// The leader's reconciler lets registry.Decide compare its gossip's view with the
+// layout, and commits what that gives. Nobody is declared failed on its view
+// alone: about suspects it asks all voters at once, with a deadline of half a
+// second, and looks again with their answers. Whom another replica sees is not
+// failed; one that does not answer counts neither way.
+//
+// Gossip takes seconds to find a death. An agent's broken connection
+// (ConnectionBroke) tells of it at once, and is no more than a hint: it is carried
+// to the leader, and all voters call the life directly; if none of them is
+// answered, two of them at least, it is failed within the time of a probe. A
+// replica that dies breaks its agents' connections too, and they answer. Hints
+// that are lost or too many cost nothing: gossip finds out.
+//
+// Lost: the leader probing alone (one bad link, and a node fails that all others
+// reach); failing for the broken connection alone (so would every node, when a
+// proxy restarts); a call for each suspect (of a thousand at once those that time
+// out would count as not asked).
+//
 // # Disks
 //
 // The log and the votes are crash-only: the first error of either, and the first

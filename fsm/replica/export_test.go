@@ -25,6 +25,13 @@ func (r *Replica) Waiting() int {
 	return len(r.writes.mu.waiting)
 }
 
+// WarmedUp tells a test whether this replica leads and may declare nodes failed.
+func (r *Replica) WarmedUp() bool {
+	lives, replicas := r.lives()
+	began := r.lead.told().began
+	return !began.IsZero() && time.Since(began) > 2*r.opts.GossipProfile.Suspicion(len(lives)+replicas)
+}
+
 // FailStore lets a test fail or hold up the calls of the store, of which none
 // may take longer than callMax; 0 is what it is otherwise.
 func (o *Options) FailStore(fault func(call string) error, callMax time.Duration) {

@@ -23,6 +23,10 @@ type leadership struct {
 		// The log clock: base when the term began, and what passed since.
 		base  registry.Millis
 		since time.Time
+		// look is what the reconciler's last decision left, for who asks; thaws is
+		// what its next one is to thaw.
+		look  look
+		thaws []registry.NodeType
 	}
 }
 

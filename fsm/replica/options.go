@@ -86,6 +86,10 @@ type Caller interface {
 	CurrentTerm(ctx context.Context, api string, name registry.ReplicaName) (registry.Term, error)
 	ReadIndex(ctx context.Context, api string) (registry.Index, error)
 	Forward(ctx context.Context, api string, command []byte) (result []byte, at registry.Position, err error)
+	// SeesNodes gives one sight for each life.
+	SeesNodes(ctx context.Context, api string, lives []registry.Life, probe bool) ([]registry.Sight, error)
+	NodesBroke(ctx context.Context, api string, lives []registry.Life) error
+	Liveness(ctx context.Context, api string, thaw bool, t registry.NodeType) (registry.LivenessReport, error)
 }
 
 // validate reports every fault at once.

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 )
 
@@ -17,20 +16,34 @@ const reconcileEvery = 10 * time.Second
 // long as the leadership seq lasts. One goroutine, on the leader alone; it
 // compares whole states, so that being woken once too little costs one period.
 func (r *Replica) reconcile(seq uint64) {
-	began := time.Now()
-	var memory registry.Memory
+	l := look{began: time.Now()}
+	r.lead.takeThaws() // those of an earlier leadership
+	defer r.lead.tell(look{})
 	for r.leads(seq) {
 		wake := r.foundOrMoved()
-		d := r.decide(began, memory)
-		memory = d.Memory
+		d := r.decide(l)
+		r.sayFreezes(l.memory, d.Memory)
+		l.memory, l.said = d.Memory, nil
+		r.lead.tell(l)
 		if len(d.Command.Changes) > 0 {
 			// Whatever it came to, it is looked at again: the memory of a life
 			// that was just taken on begins with the next decision.
 			r.report(d.Command)
 			wake = true
 		}
-		r.awaitWake(began, d.Wake, wake)
+		if len(d.Suspects) > 0 {
+			l.said = r.ask(d.Suspects)
+			continue
+		}
+		r.awaitWake(l.began, d.Wake, wake)
 	}
+}
+
+// look is what a leader brings to its next decision.
+type look struct {
+	began  time.Time // zero of its clock
+	memory registry.Memory
+	said   []registry.Said
 }
 
 // awaitWake waits for news, for the time that Decide named, or for the period.
@@ -57,22 +70,26 @@ func (r *Replica) awaitWake(began time.Time, at registry.Millis, soon bool) {
 }
 
 // decide asks the registry what the gossip view means.
-func (r *Replica) decide(began time.Time, memory registry.Memory) registry.Decision {
+func (r *Replica) decide(l look) registry.Decision {
 	lives, replicas := r.lives()
 	if replicas == 0 { // gossip has not started
-		return registry.Decision{Memory: memory}
+		return registry.Decision{Memory: l.memory}
 	}
 	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(len(lives) + replicas).Milliseconds())
 	view, _ := r.machine.View()
 	in := registry.ReconcileInput{
 		State:     view,
 		View:      lives,
-		Now:       registry.Millis(time.Since(began).Milliseconds()),
+		Now:       registry.Millis(time.Since(l.began).Milliseconds()),
 		Suspicion: suspicion,
-		Memory:    memory,
+		Replicas:  len(voters(r.raft.Load())),
+		Broken:    r.hints.take(),
+		Said:      l.said,
+		Thaw:      r.lead.takeThaws(),
+		Memory:    l.memory,
 		By:        r.opts.Name,
 	}
-	in.WarmUp = in.Now < 2*suspicion || replicas < 2 && len(voters(r.raft.Load())) > 1
+	in.WarmUp = in.Now < 2*suspicion || replicas < 2 && in.Replicas > 1
 	out := registry.Decide(in)
 	if warm := 2 * suspicion; in.Now < warm && (out.Wake == 0 || warm < out.Wake) {
 		out.Wake = warm
@@ -80,7 +97,8 @@ func (r *Replica) decide(began time.Time, memory registry.Memory) registry.Decis
 	return out
 }
 
-// report commits what was decided.
+// report commits what was decided. That it is committed also confirms that this
+// replica still leads: nobody is declared failed by one that only believes so.
 func (r *Replica) report(cmd registry.ReportLiveness) {
 	ctx, cancel := context.WithTimeout(r.life.ctx, raftIOTimeout)
 	defer cancel()
@@ -142,18 +160,4 @@ func (r *Replica) settle(cmd registry.Command) bool {
 		r.log.Warn("refused", "error", out.Err)
 	}
 	return true
-}
-
-// SeesNode reports whether this replica's gossip shows a life of a node.
-func (r *Replica) SeesNode(_ context.Context, name registry.NodeName, boot registry.BootID) bool {
-	g := r.members.Load()
-	if g == nil {
-		return false
-	}
-	for _, m := range g.Members() {
-		if m.Role == gossip.Node && m.Name == string(name) && m.Boot == string(boot) {
-			return true
-		}
-	}
-	return false
 }

@@ -43,6 +43,7 @@ type Replica struct {
 	writes   *writes                // turns asked for here
 	gate     *writes                // turns of all replicas, at their leader
 	watches  *watches
+	hints    *hints // of agents that have died
 
 	caughtUp atomic.Bool
 	// disagrees is the index at which voters hold different states and no majority
@@ -92,6 +93,7 @@ func Open(opts Options) (*Replica, error) {
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
 	r.writes = newWrites(r.life.ctx, r.spawn, false, r.proposeOnce)
 	r.gate = newWrites(r.life.ctx, r.spawn, true, r.enter)
+	r.hints = newHints()
 	r.watches = newWatches(r.life.ctx, r.spawn, r.machine, r.age)
 	if err := r.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -157,6 +159,7 @@ func (r *Replica) startRaft() error {
 	r.spawn(func() { r.lead.drain(r.life.ctx, notify) })
 	r.spawn(r.leadWhenElected)
 	r.spawn(r.greetOthers)
+	r.spawn(r.carryHints)
 	r.spawn(r.adopt)
 	return nil
 }

@@ -41,6 +41,9 @@ func (r *Replica) Self() registry.Greeting {
 	g.Term = registry.Term(rf.CurrentTerm())
 	g.Committed = registry.Index(rf.CommitIndex())
 	g.Leader, _ = r.leader()
+	if r.leading() != 0 {
+		g.FrozenTypes = r.frozenTypes()
+	}
 	g.Voter = slices.Contains(voters(rf), r.opts.Name)
 	g.NotReadyReason = r.notReady(g)
 	g.Ready = g.NotReadyReason == ""
@@ -79,7 +82,20 @@ func (r *Replica) Status(ctx context.Context) registry.ClusterStatus {
 		}
 		out.Replicas = append(out.Replicas, a.Greeting)
 	}
+	for _, g := range out.Replicas {
+		if g.Name == out.Leader {
+			out.Warnings = append(out.Warnings, frozenWarnings(g.FrozenTypes)...)
+		}
+	}
 	slices.SortFunc(out.Replicas, func(a, b registry.Greeting) int { return strings.Compare(string(a.Name), string(b.Name)) })
+	return out
+}
+
+// frozenWarnings says of the types that a leader has frozen what to do.
+func frozenWarnings(types []registry.NodeType) (out []string) {
+	for _, t := range types {
+		out = append(out, fmt.Sprintf("too many nodes of type %s were lost at once, and none of them is declared failed: `rota liveness show` names them, `rota liveness thaw %s` lets them fail", t, t))
+	}
 	return out
 }
 

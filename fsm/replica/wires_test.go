@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,36 @@ func (w wires) Forward(ctx context.Context, api string, command []byte) ([]byte,
 		return nil, registry.Position{}, err
 	}
 	return r.Forward(ctx, command)
+}
+
+func (w wires) SeesNodes(ctx context.Context, api string, lives []registry.Life, probe bool) ([]registry.Sight, error) {
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return nil, err
+	}
+	w.c.mu.Lock()
+	say := w.c.say
+	w.c.mu.Unlock()
+	if say != nil {
+		return slices.Repeat([]registry.Sight{*say}, len(lives)), nil
+	}
+	return r.SeesNodes(ctx, lives, probe), nil
+}
+
+func (w wires) NodesBroke(ctx context.Context, api string, lives []registry.Life) error {
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return err
+	}
+	return r.NodesBroke(ctx, lives)
+}
+
+func (w wires) Liveness(ctx context.Context, api string, thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	r, _, err := w.c.reach(ctx, w.from, api)
+	if err != nil {
+		return registry.LivenessReport{}, err
+	}
+	return r.OwnLiveness(thaw, t)
 }
 
 // links stand between the replicas' Rafts, one listener for each direction of

@@ -143,13 +143,38 @@ func (c *Client) ReadIndex(ctx context.Context, api string) (registry.Index, err
 	return registry.Index(response.GetIndex()), nil
 }
 
-// SeesNode asks whether a replica's gossip has that life of a node in view.
-func (c *Client) SeesNode(ctx context.Context, api string, name registry.NodeName, boot registry.BootID) (bool, error) {
-	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.SeesNode, &rotav1.SeesNodeRequest{Name: string(name), BootId: string(boot)})
+// SeesNodes asks a replica whether its gossip shows lives of nodes, or has it
+// probe each. The answer has one sight for each life.
+func (c *Client) SeesNodes(ctx context.Context, api string, lives []registry.Life, probe bool) ([]registry.Sight, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.SeesNodes, &rotav1.SeesNodesRequest{Lives: wire.ToLives(lives), Probe: probe})
 	if err != nil {
-		return false, readFailed(api, err)
+		return nil, readFailed(api, err)
 	}
-	return response.GetSeen(), nil
+	sights := wire.FromSights(response.GetSights())
+	if len(sights) != len(lives) {
+		return nil, registry.Errorf(registry.Internal, "replica at %s was asked about %d lives and answered about %d: all replicas should be of one version", api, len(lives), len(sights))
+	}
+	return sights, nil
+}
+
+// NodesBroke tells the leader whose connections to this replica have broken. It
+// changes nothing that could be unknown: a hint that is lost was one.
+func (c *Client) NodesBroke(ctx context.Context, api string, lives []registry.Life) error {
+	_, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.NodesBroke, &rotav1.NodesBrokeRequest{Lives: wire.ToLives(lives)})
+	if err != nil {
+		return readFailed(api, err)
+	}
+	return nil
+}
+
+// Liveness asks the leader what it does not do for liveness, and to thaw first;
+// the report is of before that. To thaw twice is to thaw once.
+func (c *Client) Liveness(ctx context.Context, api string, thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	response, err := call(ctx, c, api, rotav1connect.ReplicaServiceClient.Liveness, &rotav1.LivenessRequest{Thaw: thaw, Type: string(t)})
+	if err != nil {
+		return registry.LivenessReport{}, readFailed(api, err)
+	}
+	return wire.FromLiveness(response.GetLiveness()), nil
 }
 
 // Forward has the leader commit a command, and gives the result and its place

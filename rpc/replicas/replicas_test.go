@@ -66,9 +66,32 @@ func (o *other) Hello(_ context.Context, r *connect.Request[rotav1.HelloRequest]
 	return connect.NewResponse(&rotav1.HelloResponse{Greeting: r.Msg.GetGreeting()}), o.answer()
 }
 
-func (o *other) SeesNode(_ context.Context, r *connect.Request[rotav1.SeesNodeRequest]) (*connect.Response[rotav1.SeesNodeResponse], error) {
-	seen := r.Msg.GetName() == "w" && r.Msg.GetBootId() == string(boot)
-	return connect.NewResponse(&rotav1.SeesNodeResponse{Seen: seen}), o.answer()
+// SeesNodes sees w, misses x, and cannot tell of others; none answers a probe.
+func (o *other) SeesNodes(_ context.Context, r *connect.Request[rotav1.SeesNodesRequest]) (*connect.Response[rotav1.SeesNodesResponse], error) {
+	response := &rotav1.SeesNodesResponse{}
+	for _, l := range r.Msg.GetLives() {
+		is := map[string]rotav1.Sight{"w" + string(boot): rotav1.Sight_SIGHT_SEES, "x" + string(boot): rotav1.Sight_SIGHT_MISSES}[l.GetName()+l.GetBootId()]
+		if r.Msg.GetProbe() {
+			is = rotav1.Sight_SIGHT_MISSES
+		}
+		response.Sights = append(response.Sights, is)
+	}
+	return connect.NewResponse(response), o.answer()
+}
+
+func (o *other) NodesBroke(_ context.Context, r *connect.Request[rotav1.NodesBrokeRequest]) (*connect.Response[rotav1.NodesBrokeResponse], error) {
+	if n := len(r.Msg.GetLives()); n != 1 || r.Msg.GetLives()[0].GetName() != "w" {
+		return nil, wire.ToError(registry.Errorf(registry.Invalid, "%d lives", n))
+	}
+	return connect.NewResponse(&rotav1.NodesBrokeResponse{}), o.answer()
+}
+
+func (o *other) Liveness(_ context.Context, r *connect.Request[rotav1.LivenessRequest]) (*connect.Response[rotav1.LivenessResponse], error) {
+	report := registry.LivenessReport{Leader: "r2"}
+	if r.Msg.GetThaw() {
+		report.Frozen = []registry.FrozenType{{Type: registry.NodeType(r.Msg.GetType()), For: 3}}
+	}
+	return connect.NewResponse(&rotav1.LivenessResponse{Liveness: wire.ToLiveness(report)}), o.answer()
 }
 
 func serve(t *testing.T, o *other) (address string) {
@@ -111,7 +134,9 @@ func everyCall(ctx context.Context, c *replicas.Client, api string) (reads map[s
 	_, reads["Hello"] = c.Hello(ctx, api, registry.Greeting{Replica: registry.Replica{Name: "r1"}})
 	_, reads["CurrentTerm"] = c.CurrentTerm(ctx, api, "r2")
 	_, reads["ReadIndex"] = c.ReadIndex(ctx, api)
-	_, reads["SeesNode"] = c.SeesNode(ctx, api, "w", boot)
+	_, reads["SeesNodes"] = c.SeesNodes(ctx, api, []registry.Life{{Name: "w", Boot: boot}}, false)
+	reads["NodesBroke"] = c.NodesBroke(ctx, api, []registry.Life{{Name: "w", Boot: boot}})
+	_, reads["Liveness"] = c.Liveness(ctx, api, false, "")
 	_, _, forward = c.Forward(ctx, api, []byte("command"))
 	return reads, forward
 }
@@ -148,9 +173,25 @@ func TestAnswersComeBack(t *testing.T) {
 	if got, err := c.ReadIndex(t.Context(), api); err != nil || got != 42 {
 		t.Errorf("ReadIndex: %d, %v", got, err)
 	}
-	for _, name := range []registry.NodeName{"w", "x"} {
-		if got, err := c.SeesNode(t.Context(), api, name, boot); err != nil || got != (name == "w") {
-			t.Errorf("SeesNode %s: %v, %v", name, got, err)
+	lives := []registry.Life{{Name: "w", Boot: boot}, {Name: "x", Boot: boot}, {Name: "y", Boot: boot}}
+	for probe, want := range map[bool][]registry.Sight{
+		false: {registry.Sees, registry.Misses, registry.Unsure},
+		true:  {registry.Misses, registry.Misses, registry.Misses},
+	} {
+		if got, err := c.SeesNodes(t.Context(), api, lives, probe); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("SeesNodes with probe %t: %v, %v", probe, got, err)
+		}
+	}
+	if err := c.NodesBroke(t.Context(), api, lives[:1]); err != nil {
+		t.Errorf("NodesBroke: %v", err)
+	}
+	for _, thaw := range []bool{false, true} {
+		want := registry.LivenessReport{Leader: "r2"}
+		if thaw {
+			want.Frozen = []registry.FrozenType{{Type: "worker", For: 3}}
+		}
+		if got, err := c.Liveness(t.Context(), api, thaw, "worker"); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("Liveness with thaw %t: %+v, %v", thaw, got, err)
 		}
 	}
 	result, at, err := c.Forward(t.Context(), api, []byte("this"))

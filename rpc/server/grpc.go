@@ -61,7 +61,7 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		overGRPC(s, around, rotav1connect.RegistryServiceGetSettingsProcedure, r.GetSettings),
 		overGRPC(s, around, rotav1connect.RegistryServiceSetSettingsProcedure, r.SetSettings),
 	)
-	register(g, rotav1connect.NodeServiceName, nil,
+	register(g, rotav1connect.NodeServiceName, []grpc.StreamDesc{s.attendOverGRPC(around, n)},
 		overGRPC(s, around, rotav1connect.NodeServiceJoinNodeProcedure, n.JoinNode),
 		overGRPC(s, around, rotav1connect.NodeServiceLeaveNodeProcedure, n.LeaveNode),
 		overGRPC(s, around, rotav1connect.NodeServiceListNodesProcedure, n.ListNodes),
@@ -81,6 +81,8 @@ func (s *Server) newGRPC(c calls, around *callInterceptor) *grpc.Server {
 		overGRPC(s, around, rotav1connect.ClusterServiceSafeToStopProcedure, cl.SafeToStop),
 		overGRPC(s, around, rotav1connect.ClusterServiceSaveSnapshotProcedure, cl.SaveSnapshot),
 		overGRPC(s, around, rotav1connect.ClusterServiceRestoreSnapshotProcedure, cl.RestoreSnapshot),
+		overGRPC(s, around, rotav1connect.ClusterServiceShowLivenessProcedure, cl.ShowLiveness),
+		overGRPC(s, around, rotav1connect.ClusterServiceThawLivenessProcedure, cl.ThawLiveness),
 	)
 	return g
 }
@@ -91,26 +93,40 @@ func register(g *grpc.Server, service string, streams []grpc.StreamDesc, methods
 
 // watchOverGRPC is Watch.
 func (s *Server) watchOverGRPC(around *callInterceptor) grpc.StreamDesc {
-	const procedure = rotav1connect.RegistryServiceWatchProcedure
-	watch := func(stream grpc.ServerStream) (err error) {
+	return streamOverGRPC(s, around, rotav1connect.RegistryServiceWatchProcedure, func(ctx context.Context, request *rotav1.WatchRequest, send func(any) error) error {
+		return s.watching.tell(ctx, request, func(f *frame) error { return send(f) })
+	})
+}
+
+// attendOverGRPC is Attend.
+func (s *Server) attendOverGRPC(around *callInterceptor, n nodeService) grpc.StreamDesc {
+	return streamOverGRPC(s, around, rotav1connect.NodeServiceAttendProcedure, func(ctx context.Context, request *rotav1.AttendRequest, send func(any) error) error {
+		return n.attend(ctx, request, func(m *rotav1.AttendResponse) error { return send(m) })
+	})
+}
+
+// streamOverGRPC serves a method that answers with a stream.
+func streamOverGRPC[Req any](s *Server, around *callInterceptor, procedure string, serve func(ctx context.Context, request *Req, send func(any) error) error) grpc.StreamDesc {
+	handle := func(stream grpc.ServerStream) (err error) {
 		leave, err := s.enter(procedure)
 		if err != nil {
 			return err
 		}
 		defer leave()
-		request := new(rotav1.WatchRequest)
+		request := new(Req)
 		if err := stream.RecvMsg(request); err != nil {
 			return err // in gRPC's words
 		}
 		defer around.settle(procedure, time.Now(), &err)
 		ctx, done := s.untilStopped(stream.Context())
 		defer done()
-		return s.watching.tell(ctx, request, func(f *frame) error {
-			return within(s.pieceTimeout, func() error { return stream.SendMsg(f) })
+		return serve(ctx, request, func(m any) error {
+			return within(s.pieceTimeout, func() error { return stream.SendMsg(m) })
 		})
 	}
-	return grpc.StreamDesc{StreamName: "Watch", ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
-		if err := watch(stream); err != nil {
+	name := procedure[strings.LastIndexByte(procedure, '/')+1:]
+	return grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
+		if err := handle(stream); err != nil {
 			return grpcError(err)
 		}
 		return nil

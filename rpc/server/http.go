@@ -70,14 +70,14 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, handler http.H
 		plain(w, http.StatusMethodNotAllowed, "%s: call it with POST, as in\n%s", r.URL.Path, curlLine(r.URL.Path))
 		return
 	}
-	media, streams := r.Header.Get("Content-Type"), r.URL.Path == rotav1connect.RegistryServiceWatchProcedure
+	media, streams := r.Header.Get("Content-Type"), isStream(r.URL.Path)
 	switch {
 	case !knownPayload(media):
 		w.Header().Set("Accept-Post", "application/json, application/proto, application/grpc, application/grpc-web")
 		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: not known; send JSON, as in\n%s", wire.Clip(media), curlLine(r.URL.Path))
 		return
 	case streams && !enveloped(media):
-		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: no type of a stream, which %s answers with; watch with\n%s", wire.Clip(media), r.URL.Path, curlLine(r.URL.Path))
+		plain(w, http.StatusUnsupportedMediaType, "Content-Type %q: no type of a stream, which %s answers with%s", wire.Clip(media), r.URL.Path, curlStream(r.URL.Path))
 		return
 	}
 	leave, err := s.enter(r.URL.Path)
@@ -162,6 +162,19 @@ func (s *Server) whatThereIs(path string) string {
 		pages += " /metrics"
 	}
 	return fmt.Sprintf("Services, by POST over Connect, gRPC, gRPC-Web or JSON:\n%sPages: %s\n%s", b.String(), pages, curlLine("/rota.v1.ClusterService/Status"))
+}
+
+// isStream reports whether a procedure answers with a stream.
+func isStream(procedure string) bool {
+	return procedure == rotav1connect.RegistryServiceWatchProcedure || procedure == rotav1connect.NodeServiceAttendProcedure
+}
+
+// curlStream shows how to use a stream that a person can.
+func curlStream(path string) string {
+	if path == rotav1connect.RegistryServiceWatchProcedure {
+		return "; watch with\n" + curlLine(path)
+	}
+	return ": it is for agents"
 }
 
 func curlLine(path string) string {

@@ -33,6 +33,9 @@ type memory struct {
 		ready bool
 		// moved is closed and made anew with each command.
 		moved chan struct{}
+		broke []registry.Life
+		// liveness is what a leader would say.
+		liveness registry.LivenessReport
 	}
 	watchers atomic.Int32
 	// before, if set, runs before each Propose, Read, Watch, Join, Status and Forward;
@@ -52,6 +55,14 @@ func (m *memory) clear() {
 	m.mu.state = registry.NewState()
 	m.mu.at, m.mu.ready = registry.Position{Index: 10, Term: 2}, true
 	m.mu.moved = make(chan struct{})
+	m.mu.broke = nil
+	m.mu.liveness = registry.LivenessReport{
+		Leader: "r1", Held: []registry.HeldNode{{Name: "proxy-1", Type: "proxy", For: 5_000, Failures: 3}},
+		Frozen: []registry.FrozenType{
+			{Type: "proxy", For: 100, Lost: []registry.NodeName{"proxy-1", "proxy-2"}, Of: 2},
+			{Type: "worker", For: 200, Lost: []registry.NodeName{"worker-1"}, Of: 1},
+		},
+	}
 }
 
 // reset brings it back to two proxies and a worker, all alive.
@@ -217,8 +228,52 @@ func (m *memory) Forward(ctx context.Context, command []byte) ([]byte, registry.
 	return slices.Clone(command), registry.Position{Index: 5, Term: 2}, nil
 }
 
-func (m *memory) SeesNode(_ context.Context, name registry.NodeName, b registry.BootID) bool {
-	return name == "worker-1" && b == boot
+// SeesNodes sees worker-1, misses worker-2, and cannot tell of others; nobody
+// answers a probe.
+func (m *memory) SeesNodes(_ context.Context, lives []registry.Life, probe bool) (out []registry.Sight) {
+	for _, l := range lives {
+		sight := map[registry.Life]registry.Sight{{Name: "worker-1", Boot: boot}: registry.Sees, {Name: "worker-2", Boot: boot}: registry.Misses}[l]
+		if probe {
+			sight = registry.Misses
+		}
+		out = append(out, sight)
+	}
+	return out
+}
+
+func (m *memory) NodesBroke(_ context.Context, lives []registry.Life) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.broke = append(m.mu.broke, lives...)
+	return nil
+}
+
+func (m *memory) ConnectionBroke(life registry.Life) {
+	_ = m.NodesBroke(context.Background(), []registry.Life{life})
+}
+
+// broken gives the lives whose connections have broken.
+func (m *memory) broken() []registry.Life {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.mu.broke)
+}
+
+func (m *memory) OwnLiveness(thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	report := m.mu.liveness
+	if thaw {
+		m.mu.liveness.Frozen = slices.DeleteFunc(slices.Clone(report.Frozen), func(f registry.FrozenType) bool { return t == "" || f.Type == t })
+	}
+	return report, nil
+}
+
+func (m *memory) Liveness(ctx context.Context, thaw bool, t registry.NodeType) (registry.LivenessReport, error) {
+	if err := m.hook(ctx, "Liveness"); err != nil {
+		return registry.LivenessReport{}, err
+	}
+	return m.OwnLiveness(thaw, t)
 }
 
 // do changes the state past the API.

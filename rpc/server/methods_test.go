@@ -291,10 +291,69 @@ func TestReplicasCallEachOther(t *testing.T) {
 			t.Errorf("forwarded %+v", done)
 		}
 		fails(t, registry.Invalid, a.Forward, &rotav1.ForwardRequest{})
-		if !call(t, a.SeesNode, &rotav1.SeesNodeRequest{Name: "worker-1", BootId: string(boot)}).GetSeen() {
-			t.Error("worker-1 is not seen")
+		lives := []*rotav1.Life{{Name: "worker-1", BootId: string(boot)}, {Name: "worker-2", BootId: string(boot)}, {Name: "worker-3", BootId: string(boot)}}
+		for probe, want := range map[bool][]rotav1.Sight{
+			false: {rotav1.Sight_SIGHT_SEES, rotav1.Sight_SIGHT_MISSES, rotav1.Sight_SIGHT_UNSPECIFIED},
+			true:  {rotav1.Sight_SIGHT_MISSES, rotav1.Sight_SIGHT_MISSES, rotav1.Sight_SIGHT_MISSES},
+		} {
+			if got := call(t, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: lives, Probe: probe}).GetSights(); !slices.Equal(got, want) {
+				t.Errorf("with probe %t: %v, want %v", probe, got, want)
+			}
 		}
-		fails(t, registry.Invalid, a.SeesNode, &rotav1.SeesNodeRequest{Name: "worker-1", BootId: "x"})
+		call(t, a.NodesBroke, &rotav1.NodesBrokeRequest{Lives: lives[:2]})
+		if got := m.broken(); len(got) != 2 || got[1].Name != "worker-2" {
+			t.Errorf("broke: %v", got)
+		}
+		if report := call(t, a.Liveness, &rotav1.LivenessRequest{Thaw: true, Type: "proxy"}).GetLiveness(); len(report.GetFrozen()) != 2 || report.GetLeader() != "r1" {
+			t.Errorf("before the thaw: %v", report)
+		}
+		if report := call(t, a.Liveness, &rotav1.LivenessRequest{}).GetLiveness(); len(report.GetFrozen()) != 1 || report.GetHeld()[0].GetForMs() != 5_000 {
+			t.Errorf("after it: %v", report)
+		}
+		wrong := []*rotav1.Life{{Name: "worker-1", BootId: "x"}}
+		fails(t, registry.Invalid, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: wrong})
+		fails(t, registry.Invalid, a.NodesBroke, &rotav1.NodesBrokeRequest{Lives: wrong})
+		fails(t, registry.Invalid, a.Liveness, &rotav1.LivenessRequest{Type: "Not a type"})
+	})
+}
+
+// As many lives as are allowed, and one more.
+func TestLivesOfACallAreBounded(t *testing.T) {
+	m := withNodes(t)
+	a := newAPI(t, listen(t, newServer(t, server.Options{Replica: m})), "connect")
+	lives := func(n int) (out []*rotav1.Life) {
+		for range n {
+			out = append(out, &rotav1.Life{Name: "w", BootId: string(boot)})
+		}
+		return out
+	}
+	call(t, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: lives(registry.SuspectsMax)})
+	fails(t, registry.Limit, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: lives(registry.SuspectsMax + 1)})
+	call(t, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: lives(registry.ProbesMax), Probe: true})
+	fails(t, registry.Limit, a.SeesNodes, &rotav1.SeesNodesRequest{Lives: lives(registry.ProbesMax + 1), Probe: true})
+	call(t, a.NodesBroke, &rotav1.NodesBrokeRequest{Lives: lives(registry.BrokenMax)})
+	fails(t, registry.Limit, a.NodesBroke, &rotav1.NodesBrokeRequest{Lives: lives(registry.BrokenMax + 1)})
+}
+
+func TestLivenessIsShownAndThawed(t *testing.T) {
+	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
+		shown := call(t, a.ShowLiveness, &rotav1.ShowLivenessRequest{})
+		if f := shown.GetLiveness().GetFrozen(); len(f) != 2 || f[0].GetType() != "proxy" || !slices.Equal(f[0].GetLost(), []string{"proxy-1", "proxy-2"}) ||
+			f[0].GetOf() != 2 || shown.GetLiveness().GetLeader() != "r1" || shown.GetServedBy() != "r1" {
+			t.Errorf("shown: %v", shown)
+		}
+		fails(t, registry.Invalid, a.ThawLiveness, &rotav1.ThawLivenessRequest{Type: "Not a type"})
+		for i, step := range []struct {
+			thaw   string
+			thawed int
+			left   int
+		}{{"worker", 1, 1}, {"worker", 0, 1}, {"", 1, 0}} {
+			thawed := call(t, a.ThawLiveness, &rotav1.ThawLivenessRequest{Type: step.thaw})
+			left := call(t, a.ShowLiveness, &rotav1.ShowLivenessRequest{}).GetLiveness().GetFrozen()
+			if len(thawed.GetThawed()) != step.thawed || len(left) != step.left || thawed.GetLeader() != "r1" {
+				t.Errorf("step %d: thawed %v, %d left", i, thawed, len(left))
+			}
+		}
 	})
 }
 

@@ -26,6 +26,13 @@ type Replica interface {
 	// Status asks all replicas how they are; those that do not answer are
 	// unreachable in it.
 	Status(ctx context.Context) registry.ClusterStatus
+	// Liveness asks the leader what keeps it from following its gossip; with thaw
+	// it ends the freeze of a type first, of all if that is empty, and the report is
+	// of before.
+	Liveness(ctx context.Context, thaw bool, t registry.NodeType) (registry.LivenessReport, error)
+	// ConnectionBroke is told when an agent's connection has broken. It does not
+	// block.
+	ConnectionBroke(life registry.Life)
 	// Leader is the API address of who leads, as far as this replica knows.
 	Leader() string
 	// Self says how this replica is, without asking anyone.
@@ -41,6 +48,11 @@ type Replica interface {
 	ReadIndex(ctx context.Context) (registry.Index, error)
 	// Forward commits a command as package fsm encodes it.
 	Forward(ctx context.Context, command []byte) (result []byte, at registry.Position, err error)
-	// SeesNode tells whether gossip has that life of a node in view.
-	SeesNode(ctx context.Context, name registry.NodeName, boot registry.BootID) bool
+	// SeesNodes tells of each life whether gossip shows it or, with probe, whether
+	// it answers when it is called directly.
+	SeesNodes(ctx context.Context, lives []registry.Life, probe bool) []registry.Sight
+	// NodesBroke is refused by who does not lead.
+	NodesBroke(ctx context.Context, lives []registry.Life) error
+	// OwnLiveness is Liveness, refused by who does not lead.
+	OwnLiveness(thaw bool, t registry.NodeType) (registry.LivenessReport, error)
 }

@@ -46,13 +46,31 @@ func (s replicaService) Hello(ctx context.Context, r *connect.Request[rotav1.Hel
 	return reply(&rotav1.HelloResponse{Greeting: wire.ToGreeting(greeting)}, err)
 }
 
-func (s replicaService) SeesNode(ctx context.Context, r *connect.Request[rotav1.SeesNodeRequest]) (*connect.Response[rotav1.SeesNodeResponse], error) {
-	name, boot := registry.NodeName(r.Msg.GetName()), registry.BootID(r.Msg.GetBootId())
-	if err := name.Validate(); err != nil {
+func (s replicaService) SeesNodes(ctx context.Context, r *connect.Request[rotav1.SeesNodesRequest]) (*connect.Response[rotav1.SeesNodesResponse], error) {
+	most := registry.SuspectsMax
+	if r.Msg.GetProbe() {
+		most = registry.ProbesMax
+	}
+	lives, err := wire.FromLives(r.Msg.GetLives(), most)
+	if err != nil {
 		return nil, err
 	}
-	if err := boot.Validate(); err != nil {
+	return reply(&rotav1.SeesNodesResponse{Sights: wire.ToSights(s.replica.SeesNodes(ctx, lives, r.Msg.GetProbe()))}, nil)
+}
+
+func (s replicaService) NodesBroke(ctx context.Context, r *connect.Request[rotav1.NodesBrokeRequest]) (*connect.Response[rotav1.NodesBrokeResponse], error) {
+	lives, err := wire.FromLives(r.Msg.GetLives(), registry.BrokenMax)
+	if err != nil {
 		return nil, err
 	}
-	return reply(&rotav1.SeesNodeResponse{Seen: s.replica.SeesNode(ctx, name, boot)}, nil)
+	return reply(&rotav1.NodesBrokeResponse{}, s.replica.NodesBroke(ctx, lives))
+}
+
+func (s replicaService) Liveness(_ context.Context, r *connect.Request[rotav1.LivenessRequest]) (*connect.Response[rotav1.LivenessResponse], error) {
+	t, err := maybeType(r.Msg.GetType())
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.replica.OwnLiveness(r.Msg.GetThaw(), t)
+	return reply(&rotav1.LivenessResponse{Liveness: wire.ToLiveness(report)}, err)
 }

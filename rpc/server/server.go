@@ -65,9 +65,10 @@ type Server struct {
 	// many for those between replicas, so that users who wait cannot keep a
 	// leader from being confirmed.
 	slots, between chan struct{}
-	// watches has room for as many watchers as may be, who take none from the
-	// others, whose requests end.
+	// watches and attended have room for as many streams of either kind as may be,
+	// which take none from the others, whose requests end.
 	watches  chan struct{}
+	attended chan struct{}
 	watching *watching
 	http     *http.Server
 	grpc     *grpc.Server // on a listener of its own
@@ -95,7 +96,7 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		replica: options.Replica, calls: calls{options.Replica, string(options.Name)}, observe: options.Observe, logger: options.Logger, metrics: options.Metrics,
 		errors: connect.NewErrorWriter(), slots: make(chan struct{}, options.InFlightMax), between: make(chan struct{}, options.InFlightMax),
-		watches: make(chan struct{}, registry.WatchersMax), pieceTimeout: pieceTimeout,
+		watches: make(chan struct{}, registry.WatchersMax), attended: make(chan struct{}, registry.AttendedMax), pieceTimeout: pieceTimeout,
 	}
 	s.streams, s.endStreams = context.WithCancelCause(context.Background())
 	s.watching = newWatching(s.calls)
@@ -204,7 +205,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) awaitHandlers() {
 	grace := time.NewTimer(shutdownGrace)
 	defer grace.Stop()
-	for _, slots := range []chan struct{}{s.slots, s.between, s.watches} {
+	for _, slots := range []chan struct{}{s.slots, s.between, s.watches, s.attended} {
 		for range cap(slots) {
 			select {
 			case slots <- struct{}{}:
@@ -222,6 +223,8 @@ func (s *Server) slotsOf(procedure string) (slots chan struct{}, what string) {
 	switch {
 	case procedure == rotav1connect.RegistryServiceWatchProcedure:
 		return s.watches, "watchers"
+	case procedure == rotav1connect.NodeServiceAttendProcedure:
+		return s.attended, "agents' connections"
 	case strings.HasPrefix(procedure, "/"+rotav1connect.ReplicaServiceName+"/"):
 		return s.between, "requests under way"
 	}

@@ -129,6 +129,7 @@ func TestGreetingsRoundTrip(t *testing.T) {
 		Role: "leader", Voter: true, Term: 3, Leader: "r1", Applied: 4, Committed: 5, Version: "v", GossipMembers: 6,
 		Ready: true, NotReadyReason: "because", Listed: []string{"a:1", "b:1"},
 		Checkpoints: []registry.Checkpoint{{Index: 4096, From: 7, Hash: 1 << 63}, {Index: 8192, From: 7, Hash: 1}},
+		FrozenTypes: []registry.NodeType{"proxy", "worker"},
 	}
 	roundTrip(t, greeting, wire.ToGreeting, wire.FromGreeting)
 	young := registry.Greeting{Replica: registry.Replica{Name: "r2"}, Role: "waiting"}
@@ -146,10 +147,21 @@ func TestGreetingsAreRefused(t *testing.T) {
 	if _, err := wire.FromGreeting(wire.ToGreeting(registry.Greeting{Checkpoints: checkpoints(registry.CheckpointsMax)})); err != nil {
 		t.Errorf("checkpoints at the limit: %v", err)
 	}
+	frozen := func(n int) (types []registry.NodeType) {
+		for range n {
+			types = append(types, "worker")
+		}
+		return types
+	}
+	if _, err := wire.FromGreeting(wire.ToGreeting(registry.Greeting{FrozenTypes: frozen(registry.FrozenTypesMax)})); err != nil {
+		t.Errorf("frozen types at the limit: %v", err)
+	}
 	for _, tt := range []struct {
 		want *registry.Error
 		g    registry.Greeting
 	}{
+		{registry.ErrLimit, registry.Greeting{FrozenTypes: frozen(registry.FrozenTypesMax + 1)}},
+		{registry.ErrInvalid, registry.Greeting{FrozenTypes: []registry.NodeType{"Not a type"}}},
 		{registry.ErrLimit, registry.Greeting{Roster: roster(registry.ReplicasMax + 1)}},
 		{registry.ErrLimit, registry.Greeting{Checkpoints: checkpoints(registry.CheckpointsMax + 1)}},
 		{registry.ErrInvalid, registry.Greeting{Replica: registry.Replica{Name: "no/slash"}}},
@@ -160,6 +172,31 @@ func TestGreetingsAreRefused(t *testing.T) {
 	}
 	if _, err := wire.FromGreeting(nil); registry.CodeOf(err) != registry.Invalid {
 		t.Errorf("no greeting at all: %v", err)
+	}
+}
+
+func TestLivenessRoundTrips(t *testing.T) {
+	report := registry.LivenessReport{
+		Leader: "r1",
+		Frozen: []registry.FrozenType{{Type: "worker", For: 1_500, Lost: []registry.NodeName{"w1", "w2"}, Of: 3}},
+		Held:   []registry.HeldNode{{Name: "w9", Type: "worker", For: 30_000, Failures: 3}},
+	}
+	roundTrip(t, report, wire.ToLiveness, never(wire.FromLiveness))
+	lives := []registry.Life{{Name: "w1", Boot: "0123456789abcdef"}, {Name: "w2", Boot: "fedcba9876543210"}}
+	if got, err := wire.FromLives(wire.ToLives(lives), 2); err != nil || !reflect.DeepEqual(got, lives) {
+		t.Errorf("lives: %v, %v", got, err)
+	}
+	for want, most := range map[registry.Code]int{registry.Limit: 1, registry.Invalid: 3} {
+		if _, err := wire.FromLives(append(wire.ToLives(lives), &rotav1.Life{Name: "w3"}), most); registry.CodeOf(err) != want {
+			t.Errorf("at most %d: %v, want %s", most, err, want)
+		}
+	}
+	sights := []registry.Sight{registry.Misses, registry.Unsure, registry.Sees}
+	if got := wire.FromSights(wire.ToSights(sights)); !reflect.DeepEqual(got, sights) {
+		t.Errorf("sights: %v", got)
+	}
+	if got := wire.FromSights([]rotav1.Sight{99}); got[0] != registry.Unsure {
+		t.Errorf("a sight of another release: %v", got)
 	}
 }
 

@@ -12,7 +12,7 @@ func ToGreeting(g registry.Greeting) *rotav1.Greeting {
 		Role: g.Role, Voter: g.Voter, Term: uint64(g.Term), Leader: string(g.Leader),
 		AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
 		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason, Listed: g.Listed,
-		Checkpoints: mapped(g.Checkpoints, toCheckpoint),
+		Checkpoints: mapped(g.Checkpoints, toCheckpoint), FrozenTypes: Strings(g.FrozenTypes),
 	}
 }
 
@@ -29,13 +29,16 @@ func FromGreeting(g *rotav1.Greeting) (registry.Greeting, error) {
 	if n := len(g.GetCheckpoints()); n > registry.CheckpointsMax {
 		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.checkpoints: there are %d, at most %d are allowed", n, registry.CheckpointsMax)
 	}
+	if n := len(g.GetFrozenTypes()); n > registry.FrozenTypesMax {
+		return registry.Greeting{}, registry.Errorf(registry.Limit, "greeting.frozen_types: there are %d, at most %d are allowed", n, registry.FrozenTypesMax)
+	}
 	greeting := registry.Greeting{
 		Replica: fromReplica(g.GetReplica()), ClusterID: registry.ClusterID(g.GetClusterId()), Empty: g.GetEmpty(),
 		Roster: mapped(g.GetRoster(), fromReplica),
 		Role:   g.GetRole(), Voter: g.GetVoter(), Term: registry.Term(g.GetTerm()), Leader: registry.ReplicaName(g.GetLeader()),
 		Applied: registry.Index(g.GetAppliedIndex()), Committed: registry.Index(g.GetCommitIndex()), Version: g.GetVersion(),
 		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(), Listed: g.GetListed(),
-		Checkpoints: mapped(g.GetCheckpoints(), fromCheckpoint),
+		Checkpoints: mapped(g.GetCheckpoints(), fromCheckpoint), FrozenTypes: Names[registry.NodeType](g.GetFrozenTypes()),
 	}
 	return greeting, checkGreeting(greeting)
 }
@@ -65,6 +68,11 @@ func checkGreeting(g registry.Greeting) error {
 	}
 	if err := valid(g.Leader); err != nil {
 		return err
+	}
+	for _, t := range g.FrozenTypes {
+		if err := t.Validate(); err != nil {
+			return err
+		}
 	}
 	for _, r := range append([]registry.Replica{g.Replica}, g.Roster...) {
 		if err := checkReplica(r); err != nil {

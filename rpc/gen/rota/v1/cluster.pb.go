@@ -625,6 +625,202 @@ func (*RestoreSnapshotResponse) Descriptor() ([]byte, []int) {
 	return file_rota_v1_cluster_proto_rawDescGZIP(), []int{13}
 }
 
+type ShowLivenessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLivenessRequest) Reset() {
+	*x = ShowLivenessRequest{}
+	mi := &file_rota_v1_cluster_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLivenessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLivenessRequest) ProtoMessage() {}
+
+func (x *ShowLivenessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_cluster_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLivenessRequest.ProtoReflect.Descriptor instead.
+func (*ShowLivenessRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_cluster_proto_rawDescGZIP(), []int{14}
+}
+
+type ShowLivenessResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Liveness      *Liveness              `protobuf:"bytes,1,opt,name=liveness,proto3" json:"liveness,omitempty"`
+	ServedBy      string                 `protobuf:"bytes,2,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowLivenessResponse) Reset() {
+	*x = ShowLivenessResponse{}
+	mi := &file_rota_v1_cluster_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowLivenessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowLivenessResponse) ProtoMessage() {}
+
+func (x *ShowLivenessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_cluster_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowLivenessResponse.ProtoReflect.Descriptor instead.
+func (*ShowLivenessResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_cluster_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ShowLivenessResponse) GetLiveness() *Liveness {
+	if x != nil {
+		return x.Liveness
+	}
+	return nil
+}
+
+func (x *ShowLivenessResponse) GetServedBy() string {
+	if x != nil {
+		return x.ServedBy
+	}
+	return ""
+}
+
+type ThawLivenessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A type of nodes; empty is every one that is frozen.
+	Type          string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawLivenessRequest) Reset() {
+	*x = ThawLivenessRequest{}
+	mi := &file_rota_v1_cluster_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawLivenessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawLivenessRequest) ProtoMessage() {}
+
+func (x *ThawLivenessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_cluster_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawLivenessRequest.ProtoReflect.Descriptor instead.
+func (*ThawLivenessRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_cluster_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ThawLivenessRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+type ThawLivenessResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was frozen and is not any more, as it was. It may be frozen again after
+	// half a minute.
+	Thawed []*Liveness_FrozenType `protobuf:"bytes,1,rep,name=thawed,proto3" json:"thawed,omitempty"`
+	// A replica's name: who has thawed them.
+	Leader        string `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
+	ServedBy      string `protobuf:"bytes,3,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ThawLivenessResponse) Reset() {
+	*x = ThawLivenessResponse{}
+	mi := &file_rota_v1_cluster_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ThawLivenessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ThawLivenessResponse) ProtoMessage() {}
+
+func (x *ThawLivenessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_cluster_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ThawLivenessResponse.ProtoReflect.Descriptor instead.
+func (*ThawLivenessResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_cluster_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ThawLivenessResponse) GetThawed() []*Liveness_FrozenType {
+	if x != nil {
+		return x.Thawed
+	}
+	return nil
+}
+
+func (x *ThawLivenessResponse) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *ThawLivenessResponse) GetServedBy() string {
+	if x != nil {
+		return x.ServedBy
+	}
+	return ""
+}
+
 type StatusResponse_Replica struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Name       string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -641,7 +837,7 @@ type StatusResponse_Replica struct {
 
 func (x *StatusResponse_Replica) Reset() {
 	*x = StatusResponse_Replica{}
-	mi := &file_rota_v1_cluster_proto_msgTypes[14]
+	mi := &file_rota_v1_cluster_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +849,7 @@ func (x *StatusResponse_Replica) String() string {
 func (*StatusResponse_Replica) ProtoMessage() {}
 
 func (x *StatusResponse_Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_cluster_proto_msgTypes[14]
+	mi := &file_rota_v1_cluster_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -732,7 +928,7 @@ type StatusResponse_PoolSummary struct {
 
 func (x *StatusResponse_PoolSummary) Reset() {
 	*x = StatusResponse_PoolSummary{}
-	mi := &file_rota_v1_cluster_proto_msgTypes[15]
+	mi := &file_rota_v1_cluster_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +940,7 @@ func (x *StatusResponse_PoolSummary) String() string {
 func (*StatusResponse_PoolSummary) ProtoMessage() {}
 
 func (x *StatusResponse_PoolSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_cluster_proto_msgTypes[15]
+	mi := &file_rota_v1_cluster_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +1011,7 @@ type StatusResponse_NodeCounts struct {
 
 func (x *StatusResponse_NodeCounts) Reset() {
 	*x = StatusResponse_NodeCounts{}
-	mi := &file_rota_v1_cluster_proto_msgTypes[16]
+	mi := &file_rota_v1_cluster_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1023,7 @@ func (x *StatusResponse_NodeCounts) String() string {
 func (*StatusResponse_NodeCounts) ProtoMessage() {}
 
 func (x *StatusResponse_NodeCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_cluster_proto_msgTypes[16]
+	mi := &file_rota_v1_cluster_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1071,7 @@ var File_rota_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_rota_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x15rota/v1/cluster.proto\x12\arota.v1\"\x0f\n" +
+	"\x15rota/v1/cluster.proto\x12\arota.v1\x1a\x14rota/v1/common.proto\"\x0f\n" +
 	"\rStatusRequest\"\xc5\a\n" +
 	"\x0eStatusResponse\x12\x1d\n" +
 	"\n" +
@@ -927,7 +1123,17 @@ const file_rota_v1_cluster_proto_rawDesc = "" +
 	"\x13SaveSnapshotRequest\"\x16\n" +
 	"\x14SaveSnapshotResponse\"\x18\n" +
 	"\x16RestoreSnapshotRequest\"\x19\n" +
-	"\x17RestoreSnapshotResponse2\xab\x04\n" +
+	"\x17RestoreSnapshotResponse\"\x15\n" +
+	"\x13ShowLivenessRequest\"b\n" +
+	"\x14ShowLivenessResponse\x12-\n" +
+	"\bliveness\x18\x01 \x01(\v2\x11.rota.v1.LivenessR\bliveness\x12\x1b\n" +
+	"\tserved_by\x18\x02 \x01(\tR\bservedBy\")\n" +
+	"\x13ThawLivenessRequest\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\"\x81\x01\n" +
+	"\x14ThawLivenessResponse\x124\n" +
+	"\x06thawed\x18\x01 \x03(\v2\x1c.rota.v1.Liveness.FrozenTypeR\x06thawed\x12\x16\n" +
+	"\x06leader\x18\x02 \x01(\tR\x06leader\x12\x1b\n" +
+	"\tserved_by\x18\x03 \x01(\tR\bservedBy2\xc5\x05\n" +
 	"\x0eClusterService\x129\n" +
 	"\x06Status\x12\x16.rota.v1.StatusRequest\x1a\x17.rota.v1.StatusResponse\x12E\n" +
 	"\n" +
@@ -937,7 +1143,9 @@ const file_rota_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"SafeToStop\x12\x1a.rota.v1.SafeToStopRequest\x1a\x1b.rota.v1.SafeToStopResponse\x12K\n" +
 	"\fSaveSnapshot\x12\x1c.rota.v1.SaveSnapshotRequest\x1a\x1d.rota.v1.SaveSnapshotResponse\x12T\n" +
-	"\x0fRestoreSnapshot\x12\x1f.rota.v1.RestoreSnapshotRequest\x1a .rota.v1.RestoreSnapshotResponseB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
+	"\x0fRestoreSnapshot\x12\x1f.rota.v1.RestoreSnapshotRequest\x1a .rota.v1.RestoreSnapshotResponse\x12K\n" +
+	"\fShowLiveness\x12\x1c.rota.v1.ShowLivenessRequest\x1a\x1d.rota.v1.ShowLivenessResponse\x12K\n" +
+	"\fThawLiveness\x12\x1c.rota.v1.ThawLivenessRequest\x1a\x1d.rota.v1.ThawLivenessResponseB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
 
 var (
 	file_rota_v1_cluster_proto_rawDescOnce sync.Once
@@ -951,7 +1159,7 @@ func file_rota_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_rota_v1_cluster_proto_rawDescData
 }
 
-var file_rota_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_rota_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_rota_v1_cluster_proto_goTypes = []any{
 	(*StatusRequest)(nil),              // 0: rota.v1.StatusRequest
 	(*StatusResponse)(nil),             // 1: rota.v1.StatusResponse
@@ -967,33 +1175,45 @@ var file_rota_v1_cluster_proto_goTypes = []any{
 	(*SaveSnapshotResponse)(nil),       // 11: rota.v1.SaveSnapshotResponse
 	(*RestoreSnapshotRequest)(nil),     // 12: rota.v1.RestoreSnapshotRequest
 	(*RestoreSnapshotResponse)(nil),    // 13: rota.v1.RestoreSnapshotResponse
-	(*StatusResponse_Replica)(nil),     // 14: rota.v1.StatusResponse.Replica
-	(*StatusResponse_PoolSummary)(nil), // 15: rota.v1.StatusResponse.PoolSummary
-	(*StatusResponse_NodeCounts)(nil),  // 16: rota.v1.StatusResponse.NodeCounts
+	(*ShowLivenessRequest)(nil),        // 14: rota.v1.ShowLivenessRequest
+	(*ShowLivenessResponse)(nil),       // 15: rota.v1.ShowLivenessResponse
+	(*ThawLivenessRequest)(nil),        // 16: rota.v1.ThawLivenessRequest
+	(*ThawLivenessResponse)(nil),       // 17: rota.v1.ThawLivenessResponse
+	(*StatusResponse_Replica)(nil),     // 18: rota.v1.StatusResponse.Replica
+	(*StatusResponse_PoolSummary)(nil), // 19: rota.v1.StatusResponse.PoolSummary
+	(*StatusResponse_NodeCounts)(nil),  // 20: rota.v1.StatusResponse.NodeCounts
+	(*Liveness)(nil),                   // 21: rota.v1.Liveness
+	(*Liveness_FrozenType)(nil),        // 22: rota.v1.Liveness.FrozenType
 }
 var file_rota_v1_cluster_proto_depIdxs = []int32{
-	14, // 0: rota.v1.StatusResponse.replicas:type_name -> rota.v1.StatusResponse.Replica
-	15, // 1: rota.v1.StatusResponse.pools:type_name -> rota.v1.StatusResponse.PoolSummary
-	16, // 2: rota.v1.StatusResponse.nodes:type_name -> rota.v1.StatusResponse.NodeCounts
-	0,  // 3: rota.v1.ClusterService.Status:input_type -> rota.v1.StatusRequest
-	2,  // 4: rota.v1.ClusterService.AddReplica:input_type -> rota.v1.AddReplicaRequest
-	4,  // 5: rota.v1.ClusterService.RemoveReplica:input_type -> rota.v1.RemoveReplicaRequest
-	6,  // 6: rota.v1.ClusterService.TransferLeadership:input_type -> rota.v1.TransferLeadershipRequest
-	8,  // 7: rota.v1.ClusterService.SafeToStop:input_type -> rota.v1.SafeToStopRequest
-	10, // 8: rota.v1.ClusterService.SaveSnapshot:input_type -> rota.v1.SaveSnapshotRequest
-	12, // 9: rota.v1.ClusterService.RestoreSnapshot:input_type -> rota.v1.RestoreSnapshotRequest
-	1,  // 10: rota.v1.ClusterService.Status:output_type -> rota.v1.StatusResponse
-	3,  // 11: rota.v1.ClusterService.AddReplica:output_type -> rota.v1.AddReplicaResponse
-	5,  // 12: rota.v1.ClusterService.RemoveReplica:output_type -> rota.v1.RemoveReplicaResponse
-	7,  // 13: rota.v1.ClusterService.TransferLeadership:output_type -> rota.v1.TransferLeadershipResponse
-	9,  // 14: rota.v1.ClusterService.SafeToStop:output_type -> rota.v1.SafeToStopResponse
-	11, // 15: rota.v1.ClusterService.SaveSnapshot:output_type -> rota.v1.SaveSnapshotResponse
-	13, // 16: rota.v1.ClusterService.RestoreSnapshot:output_type -> rota.v1.RestoreSnapshotResponse
-	10, // [10:17] is the sub-list for method output_type
-	3,  // [3:10] is the sub-list for method input_type
-	3,  // [3:3] is the sub-list for extension type_name
-	3,  // [3:3] is the sub-list for extension extendee
-	0,  // [0:3] is the sub-list for field type_name
+	18, // 0: rota.v1.StatusResponse.replicas:type_name -> rota.v1.StatusResponse.Replica
+	19, // 1: rota.v1.StatusResponse.pools:type_name -> rota.v1.StatusResponse.PoolSummary
+	20, // 2: rota.v1.StatusResponse.nodes:type_name -> rota.v1.StatusResponse.NodeCounts
+	21, // 3: rota.v1.ShowLivenessResponse.liveness:type_name -> rota.v1.Liveness
+	22, // 4: rota.v1.ThawLivenessResponse.thawed:type_name -> rota.v1.Liveness.FrozenType
+	0,  // 5: rota.v1.ClusterService.Status:input_type -> rota.v1.StatusRequest
+	2,  // 6: rota.v1.ClusterService.AddReplica:input_type -> rota.v1.AddReplicaRequest
+	4,  // 7: rota.v1.ClusterService.RemoveReplica:input_type -> rota.v1.RemoveReplicaRequest
+	6,  // 8: rota.v1.ClusterService.TransferLeadership:input_type -> rota.v1.TransferLeadershipRequest
+	8,  // 9: rota.v1.ClusterService.SafeToStop:input_type -> rota.v1.SafeToStopRequest
+	10, // 10: rota.v1.ClusterService.SaveSnapshot:input_type -> rota.v1.SaveSnapshotRequest
+	12, // 11: rota.v1.ClusterService.RestoreSnapshot:input_type -> rota.v1.RestoreSnapshotRequest
+	14, // 12: rota.v1.ClusterService.ShowLiveness:input_type -> rota.v1.ShowLivenessRequest
+	16, // 13: rota.v1.ClusterService.ThawLiveness:input_type -> rota.v1.ThawLivenessRequest
+	1,  // 14: rota.v1.ClusterService.Status:output_type -> rota.v1.StatusResponse
+	3,  // 15: rota.v1.ClusterService.AddReplica:output_type -> rota.v1.AddReplicaResponse
+	5,  // 16: rota.v1.ClusterService.RemoveReplica:output_type -> rota.v1.RemoveReplicaResponse
+	7,  // 17: rota.v1.ClusterService.TransferLeadership:output_type -> rota.v1.TransferLeadershipResponse
+	9,  // 18: rota.v1.ClusterService.SafeToStop:output_type -> rota.v1.SafeToStopResponse
+	11, // 19: rota.v1.ClusterService.SaveSnapshot:output_type -> rota.v1.SaveSnapshotResponse
+	13, // 20: rota.v1.ClusterService.RestoreSnapshot:output_type -> rota.v1.RestoreSnapshotResponse
+	15, // 21: rota.v1.ClusterService.ShowLiveness:output_type -> rota.v1.ShowLivenessResponse
+	17, // 22: rota.v1.ClusterService.ThawLiveness:output_type -> rota.v1.ThawLivenessResponse
+	14, // [14:23] is the sub-list for method output_type
+	5,  // [5:14] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_cluster_proto_init() }
@@ -1001,13 +1221,14 @@ func file_rota_v1_cluster_proto_init() {
 	if File_rota_v1_cluster_proto != nil {
 		return
 	}
+	file_rota_v1_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_cluster_proto_rawDesc), len(file_rota_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -338,6 +338,213 @@ func (*Key_Subnet) isKey_Kind() {}
 
 func (*Key_Digest) isKey_Kind() {}
 
+// Liveness is what keeps the leader from following its gossip.
+type Liveness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Sorted by type.
+	Frozen []*Liveness_FrozenType `protobuf:"bytes,1,rep,name=frozen,proto3" json:"frozen,omitempty"`
+	// Sorted by name.
+	Held []*Liveness_HeldNode `protobuf:"bytes,2,rep,name=held,proto3" json:"held,omitempty"`
+	// A replica's name: whose word it is.
+	Leader        string `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Liveness) Reset() {
+	*x = Liveness{}
+	mi := &file_rota_v1_common_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Liveness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Liveness) ProtoMessage() {}
+
+func (x *Liveness) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_common_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Liveness.ProtoReflect.Descriptor instead.
+func (*Liveness) Descriptor() ([]byte, []int) {
+	return file_rota_v1_common_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Liveness) GetFrozen() []*Liveness_FrozenType {
+	if x != nil {
+		return x.Frozen
+	}
+	return nil
+}
+
+func (x *Liveness) GetHeld() []*Liveness_HeldNode {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
+func (x *Liveness) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+// A type of which so many nodes would fail at once that nobody does.
+type Liveness_FrozenType struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// How long by now.
+	ForMs uint64 `protobuf:"varint,2,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	// Its nodes that would fail, sorted by name.
+	Lost []string `protobuf:"bytes,3,rep,name=lost,proto3" json:"lost,omitempty"`
+	// How many nodes of the type are alive on record, the lost ones among them.
+	Of            uint32 `protobuf:"varint,4,opt,name=of,proto3" json:"of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Liveness_FrozenType) Reset() {
+	*x = Liveness_FrozenType{}
+	mi := &file_rota_v1_common_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Liveness_FrozenType) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Liveness_FrozenType) ProtoMessage() {}
+
+func (x *Liveness_FrozenType) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_common_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Liveness_FrozenType.ProtoReflect.Descriptor instead.
+func (*Liveness_FrozenType) Descriptor() ([]byte, []int) {
+	return file_rota_v1_common_proto_rawDescGZIP(), []int{2, 0}
+}
+
+func (x *Liveness_FrozenType) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Liveness_FrozenType) GetForMs() uint64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *Liveness_FrozenType) GetLost() []string {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
+}
+
+func (x *Liveness_FrozenType) GetOf() uint32 {
+	if x != nil {
+		return x.Of
+	}
+	return 0
+}
+
+// A node that flaps, and stays failed for a while though gossip may show it.
+type Liveness_HeldNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Type  string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// How much longer.
+	ForMs uint64 `protobuf:"varint,3,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"`
+	// How often it has failed within the last ten minutes, counted up to 3.
+	Failures      uint32 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Liveness_HeldNode) Reset() {
+	*x = Liveness_HeldNode{}
+	mi := &file_rota_v1_common_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Liveness_HeldNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Liveness_HeldNode) ProtoMessage() {}
+
+func (x *Liveness_HeldNode) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_common_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Liveness_HeldNode.ProtoReflect.Descriptor instead.
+func (*Liveness_HeldNode) Descriptor() ([]byte, []int) {
+	return file_rota_v1_common_proto_rawDescGZIP(), []int{2, 1}
+}
+
+func (x *Liveness_HeldNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Liveness_HeldNode) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Liveness_HeldNode) GetForMs() uint64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *Liveness_HeldNode) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
 var File_rota_v1_common_proto protoreflect.FileDescriptor
 
 const file_rota_v1_common_proto_rawDesc = "" +
@@ -360,7 +567,22 @@ const file_rota_v1_common_proto_rawDesc = "" +
 	"\x04addr\x18\v \x01(\tH\x00R\x04addr\x12\x18\n" +
 	"\x06subnet\x18\f \x01(\tH\x00R\x06subnet\x12\x18\n" +
 	"\x06digest\x18\r \x01(\rH\x00R\x06digestB\x06\n" +
-	"\x04kindB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
+	"\x04kind\"\xcc\x02\n" +
+	"\bLiveness\x124\n" +
+	"\x06frozen\x18\x01 \x03(\v2\x1c.rota.v1.Liveness.FrozenTypeR\x06frozen\x12.\n" +
+	"\x04held\x18\x02 \x03(\v2\x1a.rota.v1.Liveness.HeldNodeR\x04held\x12\x16\n" +
+	"\x06leader\x18\x03 \x01(\tR\x06leader\x1a[\n" +
+	"\n" +
+	"FrozenType\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x15\n" +
+	"\x06for_ms\x18\x02 \x01(\x04R\x05forMs\x12\x12\n" +
+	"\x04lost\x18\x03 \x03(\tR\x04lost\x12\x0e\n" +
+	"\x02of\x18\x04 \x01(\rR\x02of\x1ae\n" +
+	"\bHeldNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x15\n" +
+	"\x06for_ms\x18\x03 \x01(\x04R\x05forMs\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\rR\bfailuresB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
 
 var (
 	file_rota_v1_common_proto_rawDescOnce sync.Once
@@ -374,17 +596,22 @@ func file_rota_v1_common_proto_rawDescGZIP() []byte {
 	return file_rota_v1_common_proto_rawDescData
 }
 
-var file_rota_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_rota_v1_common_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_rota_v1_common_proto_goTypes = []any{
-	(*ErrorDetail)(nil), // 0: rota.v1.ErrorDetail
-	(*Key)(nil),         // 1: rota.v1.Key
+	(*ErrorDetail)(nil),         // 0: rota.v1.ErrorDetail
+	(*Key)(nil),                 // 1: rota.v1.Key
+	(*Liveness)(nil),            // 2: rota.v1.Liveness
+	(*Liveness_FrozenType)(nil), // 3: rota.v1.Liveness.FrozenType
+	(*Liveness_HeldNode)(nil),   // 4: rota.v1.Liveness.HeldNode
 }
 var file_rota_v1_common_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	3, // 0: rota.v1.Liveness.frozen:type_name -> rota.v1.Liveness.FrozenType
+	4, // 1: rota.v1.Liveness.held:type_name -> rota.v1.Liveness.HeldNode
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_common_proto_init() }
@@ -413,7 +640,7 @@ func file_rota_v1_common_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_common_proto_rawDesc), len(file_rota_v1_common_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

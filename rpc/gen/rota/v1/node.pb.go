@@ -484,6 +484,102 @@ func (x *LeaveNodeResponse) GetServedBy() string {
 	return ""
 }
 
+type AttendRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	BootId        string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttendRequest) Reset() {
+	*x = AttendRequest{}
+	mi := &file_rota_v1_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttendRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttendRequest) ProtoMessage() {}
+
+func (x *AttendRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_node_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttendRequest.ProtoReflect.Descriptor instead.
+func (*AttendRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AttendRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AttendRequest) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+type AttendResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServedBy      string                 `protobuf:"bytes,1,opt,name=served_by,json=servedBy,proto3" json:"served_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttendResponse) Reset() {
+	*x = AttendResponse{}
+	mi := &file_rota_v1_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttendResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttendResponse) ProtoMessage() {}
+
+func (x *AttendResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttendResponse.ProtoReflect.Descriptor instead.
+func (*AttendResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AttendResponse) GetServedBy() string {
+	if x != nil {
+		return x.ServedBy
+	}
+	return ""
+}
+
 type ListNodesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Consistency   string                 `protobuf:"bytes,1,opt,name=consistency,proto3" json:"consistency,omitempty"`
@@ -494,7 +590,7 @@ type ListNodesRequest struct {
 
 func (x *ListNodesRequest) Reset() {
 	*x = ListNodesRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[5]
+	mi := &file_rota_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +602,7 @@ func (x *ListNodesRequest) String() string {
 func (*ListNodesRequest) ProtoMessage() {}
 
 func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[5]
+	mi := &file_rota_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +615,7 @@ func (x *ListNodesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesRequest.ProtoReflect.Descriptor instead.
 func (*ListNodesRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{5}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListNodesRequest) GetConsistency() string {
@@ -550,7 +646,7 @@ type ListNodesResponse struct {
 
 func (x *ListNodesResponse) Reset() {
 	*x = ListNodesResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[6]
+	mi := &file_rota_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +658,7 @@ func (x *ListNodesResponse) String() string {
 func (*ListNodesResponse) ProtoMessage() {}
 
 func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[6]
+	mi := &file_rota_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +671,7 @@ func (x *ListNodesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNodesResponse.ProtoReflect.Descriptor instead.
 func (*ListNodesResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListNodesResponse) GetNodes() []*Node {
@@ -624,7 +720,7 @@ type GetNodeRequest struct {
 
 func (x *GetNodeRequest) Reset() {
 	*x = GetNodeRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[7]
+	mi := &file_rota_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +732,7 @@ func (x *GetNodeRequest) String() string {
 func (*GetNodeRequest) ProtoMessage() {}
 
 func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[7]
+	mi := &file_rota_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +745,7 @@ func (x *GetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeRequest.ProtoReflect.Descriptor instead.
 func (*GetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetNodeRequest) GetName() string {
@@ -686,7 +782,7 @@ type GetNodeResponse struct {
 
 func (x *GetNodeResponse) Reset() {
 	*x = GetNodeResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[8]
+	mi := &file_rota_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +794,7 @@ func (x *GetNodeResponse) String() string {
 func (*GetNodeResponse) ProtoMessage() {}
 
 func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[8]
+	mi := &file_rota_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +807,7 @@ func (x *GetNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNodeResponse.ProtoReflect.Descriptor instead.
 func (*GetNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetNodeResponse) GetNode() *Node {
@@ -761,7 +857,7 @@ type AddNodeRequest struct {
 
 func (x *AddNodeRequest) Reset() {
 	*x = AddNodeRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[9]
+	mi := &file_rota_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +869,7 @@ func (x *AddNodeRequest) String() string {
 func (*AddNodeRequest) ProtoMessage() {}
 
 func (x *AddNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[9]
+	mi := &file_rota_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +882,7 @@ func (x *AddNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNodeRequest.ProtoReflect.Descriptor instead.
 func (*AddNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AddNodeRequest) GetName() string {
@@ -823,7 +919,7 @@ type AddNodeResponse struct {
 
 func (x *AddNodeResponse) Reset() {
 	*x = AddNodeResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[10]
+	mi := &file_rota_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +931,7 @@ func (x *AddNodeResponse) String() string {
 func (*AddNodeResponse) ProtoMessage() {}
 
 func (x *AddNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[10]
+	mi := &file_rota_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +944,7 @@ func (x *AddNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNodeResponse.ProtoReflect.Descriptor instead.
 func (*AddNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AddNodeResponse) GetNode() *Node {
@@ -896,7 +992,7 @@ type DrainNodeRequest struct {
 
 func (x *DrainNodeRequest) Reset() {
 	*x = DrainNodeRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[11]
+	mi := &file_rota_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -908,7 +1004,7 @@ func (x *DrainNodeRequest) String() string {
 func (*DrainNodeRequest) ProtoMessage() {}
 
 func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[11]
+	mi := &file_rota_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -921,7 +1017,7 @@ func (x *DrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*DrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DrainNodeRequest) GetName() string {
@@ -951,7 +1047,7 @@ type DrainNodeResponse struct {
 
 func (x *DrainNodeResponse) Reset() {
 	*x = DrainNodeResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[12]
+	mi := &file_rota_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1059,7 @@ func (x *DrainNodeResponse) String() string {
 func (*DrainNodeResponse) ProtoMessage() {}
 
 func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[12]
+	mi := &file_rota_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1072,7 @@ func (x *DrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*DrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DrainNodeResponse) GetNode() *Node {
@@ -1023,7 +1119,7 @@ type UndrainNodeRequest struct {
 
 func (x *UndrainNodeRequest) Reset() {
 	*x = UndrainNodeRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[13]
+	mi := &file_rota_v1_node_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1131,7 @@ func (x *UndrainNodeRequest) String() string {
 func (*UndrainNodeRequest) ProtoMessage() {}
 
 func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[13]
+	mi := &file_rota_v1_node_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1144,7 @@ func (x *UndrainNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeRequest.ProtoReflect.Descriptor instead.
 func (*UndrainNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UndrainNodeRequest) GetName() string {
@@ -1071,7 +1167,7 @@ type UndrainNodeResponse struct {
 
 func (x *UndrainNodeResponse) Reset() {
 	*x = UndrainNodeResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[14]
+	mi := &file_rota_v1_node_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1179,7 @@ func (x *UndrainNodeResponse) String() string {
 func (*UndrainNodeResponse) ProtoMessage() {}
 
 func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[14]
+	mi := &file_rota_v1_node_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1192,7 @@ func (x *UndrainNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UndrainNodeResponse.ProtoReflect.Descriptor instead.
 func (*UndrainNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UndrainNodeResponse) GetNode() *Node {
@@ -1144,7 +1240,7 @@ type ForgetNodeRequest struct {
 
 func (x *ForgetNodeRequest) Reset() {
 	*x = ForgetNodeRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[15]
+	mi := &file_rota_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1156,7 +1252,7 @@ func (x *ForgetNodeRequest) String() string {
 func (*ForgetNodeRequest) ProtoMessage() {}
 
 func (x *ForgetNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[15]
+	mi := &file_rota_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1169,7 +1265,7 @@ func (x *ForgetNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetNodeRequest.ProtoReflect.Descriptor instead.
 func (*ForgetNodeRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ForgetNodeRequest) GetName() string {
@@ -1197,7 +1293,7 @@ type ForgetNodeResponse struct {
 
 func (x *ForgetNodeResponse) Reset() {
 	*x = ForgetNodeResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[16]
+	mi := &file_rota_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1305,7 @@ func (x *ForgetNodeResponse) String() string {
 func (*ForgetNodeResponse) ProtoMessage() {}
 
 func (x *ForgetNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[16]
+	mi := &file_rota_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1318,7 @@ func (x *ForgetNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetNodeResponse.ProtoReflect.Descriptor instead.
 func (*ForgetNodeResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ForgetNodeResponse) GetIndex() uint64 {
@@ -1254,7 +1350,7 @@ type ImportLayoutRequest struct {
 
 func (x *ImportLayoutRequest) Reset() {
 	*x = ImportLayoutRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[17]
+	mi := &file_rota_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1362,7 @@ func (x *ImportLayoutRequest) String() string {
 func (*ImportLayoutRequest) ProtoMessage() {}
 
 func (x *ImportLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[17]
+	mi := &file_rota_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1375,7 @@ func (x *ImportLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ImportLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 type ImportLayoutResponse struct {
@@ -1290,7 +1386,7 @@ type ImportLayoutResponse struct {
 
 func (x *ImportLayoutResponse) Reset() {
 	*x = ImportLayoutResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[18]
+	mi := &file_rota_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1398,7 @@ func (x *ImportLayoutResponse) String() string {
 func (*ImportLayoutResponse) ProtoMessage() {}
 
 func (x *ImportLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[18]
+	mi := &file_rota_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1411,7 @@ func (x *ImportLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ImportLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 type ExportLayoutRequest struct {
@@ -1326,7 +1422,7 @@ type ExportLayoutRequest struct {
 
 func (x *ExportLayoutRequest) Reset() {
 	*x = ExportLayoutRequest{}
-	mi := &file_rota_v1_node_proto_msgTypes[19]
+	mi := &file_rota_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1434,7 @@ func (x *ExportLayoutRequest) String() string {
 func (*ExportLayoutRequest) ProtoMessage() {}
 
 func (x *ExportLayoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[19]
+	mi := &file_rota_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1447,7 @@ func (x *ExportLayoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLayoutRequest.ProtoReflect.Descriptor instead.
 func (*ExportLayoutRequest) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 type ExportLayoutResponse struct {
@@ -1362,7 +1458,7 @@ type ExportLayoutResponse struct {
 
 func (x *ExportLayoutResponse) Reset() {
 	*x = ExportLayoutResponse{}
-	mi := &file_rota_v1_node_proto_msgTypes[20]
+	mi := &file_rota_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1470,7 @@ func (x *ExportLayoutResponse) String() string {
 func (*ExportLayoutResponse) ProtoMessage() {}
 
 func (x *ExportLayoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_rota_v1_node_proto_msgTypes[20]
+	mi := &file_rota_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +1483,7 @@ func (x *ExportLayoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportLayoutResponse.ProtoReflect.Descriptor instead.
 func (*ExportLayoutResponse) Descriptor() ([]byte, []int) {
-	return file_rota_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_rota_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 var File_rota_v1_node_proto protoreflect.FileDescriptor
@@ -1436,7 +1532,12 @@ const file_rota_v1_node_proto_rawDesc = "" +
 	"\x11LeaveNodeResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x1b\n" +
-	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"Z\n" +
+	"\tserved_by\x18\x03 \x01(\tR\bservedBy\"<\n" +
+	"\rAttendRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"-\n" +
+	"\x0eAttendResponse\x12\x1b\n" +
+	"\tserved_by\x18\x01 \x01(\tR\bservedBy\"Z\n" +
 	"\x10ListNodesRequest\x12 \n" +
 	"\vconsistency\x18\x01 \x01(\tR\vconsistency\x12$\n" +
 	"\x0eat_least_index\x18\x02 \x01(\x04R\fatLeastIndex\"\xa6\x01\n" +
@@ -1495,10 +1596,11 @@ const file_rota_v1_node_proto_rawDesc = "" +
 	"\x13ImportLayoutRequest\"\x16\n" +
 	"\x14ImportLayoutResponse\"\x15\n" +
 	"\x13ExportLayoutRequest\"\x16\n" +
-	"\x14ExportLayoutResponse2\xc1\x05\n" +
+	"\x14ExportLayoutResponse2\xfe\x05\n" +
 	"\vNodeService\x12?\n" +
 	"\bJoinNode\x12\x18.rota.v1.JoinNodeRequest\x1a\x19.rota.v1.JoinNodeResponse\x12B\n" +
-	"\tLeaveNode\x12\x19.rota.v1.LeaveNodeRequest\x1a\x1a.rota.v1.LeaveNodeResponse\x12B\n" +
+	"\tLeaveNode\x12\x19.rota.v1.LeaveNodeRequest\x1a\x1a.rota.v1.LeaveNodeResponse\x12;\n" +
+	"\x06Attend\x12\x16.rota.v1.AttendRequest\x1a\x17.rota.v1.AttendResponse0\x01\x12B\n" +
 	"\tListNodes\x12\x19.rota.v1.ListNodesRequest\x1a\x1a.rota.v1.ListNodesResponse\x12<\n" +
 	"\aGetNode\x12\x17.rota.v1.GetNodeRequest\x1a\x18.rota.v1.GetNodeResponse\x12<\n" +
 	"\aAddNode\x12\x17.rota.v1.AddNodeRequest\x1a\x18.rota.v1.AddNodeResponse\x12B\n" +
@@ -1521,29 +1623,31 @@ func file_rota_v1_node_proto_rawDescGZIP() []byte {
 	return file_rota_v1_node_proto_rawDescData
 }
 
-var file_rota_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_rota_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_rota_v1_node_proto_goTypes = []any{
 	(*Node)(nil),                 // 0: rota.v1.Node
 	(*JoinNodeRequest)(nil),      // 1: rota.v1.JoinNodeRequest
 	(*JoinNodeResponse)(nil),     // 2: rota.v1.JoinNodeResponse
 	(*LeaveNodeRequest)(nil),     // 3: rota.v1.LeaveNodeRequest
 	(*LeaveNodeResponse)(nil),    // 4: rota.v1.LeaveNodeResponse
-	(*ListNodesRequest)(nil),     // 5: rota.v1.ListNodesRequest
-	(*ListNodesResponse)(nil),    // 6: rota.v1.ListNodesResponse
-	(*GetNodeRequest)(nil),       // 7: rota.v1.GetNodeRequest
-	(*GetNodeResponse)(nil),      // 8: rota.v1.GetNodeResponse
-	(*AddNodeRequest)(nil),       // 9: rota.v1.AddNodeRequest
-	(*AddNodeResponse)(nil),      // 10: rota.v1.AddNodeResponse
-	(*DrainNodeRequest)(nil),     // 11: rota.v1.DrainNodeRequest
-	(*DrainNodeResponse)(nil),    // 12: rota.v1.DrainNodeResponse
-	(*UndrainNodeRequest)(nil),   // 13: rota.v1.UndrainNodeRequest
-	(*UndrainNodeResponse)(nil),  // 14: rota.v1.UndrainNodeResponse
-	(*ForgetNodeRequest)(nil),    // 15: rota.v1.ForgetNodeRequest
-	(*ForgetNodeResponse)(nil),   // 16: rota.v1.ForgetNodeResponse
-	(*ImportLayoutRequest)(nil),  // 17: rota.v1.ImportLayoutRequest
-	(*ImportLayoutResponse)(nil), // 18: rota.v1.ImportLayoutResponse
-	(*ExportLayoutRequest)(nil),  // 19: rota.v1.ExportLayoutRequest
-	(*ExportLayoutResponse)(nil), // 20: rota.v1.ExportLayoutResponse
+	(*AttendRequest)(nil),        // 5: rota.v1.AttendRequest
+	(*AttendResponse)(nil),       // 6: rota.v1.AttendResponse
+	(*ListNodesRequest)(nil),     // 7: rota.v1.ListNodesRequest
+	(*ListNodesResponse)(nil),    // 8: rota.v1.ListNodesResponse
+	(*GetNodeRequest)(nil),       // 9: rota.v1.GetNodeRequest
+	(*GetNodeResponse)(nil),      // 10: rota.v1.GetNodeResponse
+	(*AddNodeRequest)(nil),       // 11: rota.v1.AddNodeRequest
+	(*AddNodeResponse)(nil),      // 12: rota.v1.AddNodeResponse
+	(*DrainNodeRequest)(nil),     // 13: rota.v1.DrainNodeRequest
+	(*DrainNodeResponse)(nil),    // 14: rota.v1.DrainNodeResponse
+	(*UndrainNodeRequest)(nil),   // 15: rota.v1.UndrainNodeRequest
+	(*UndrainNodeResponse)(nil),  // 16: rota.v1.UndrainNodeResponse
+	(*ForgetNodeRequest)(nil),    // 17: rota.v1.ForgetNodeRequest
+	(*ForgetNodeResponse)(nil),   // 18: rota.v1.ForgetNodeResponse
+	(*ImportLayoutRequest)(nil),  // 19: rota.v1.ImportLayoutRequest
+	(*ImportLayoutResponse)(nil), // 20: rota.v1.ImportLayoutResponse
+	(*ExportLayoutRequest)(nil),  // 21: rota.v1.ExportLayoutRequest
+	(*ExportLayoutResponse)(nil), // 22: rota.v1.ExportLayoutResponse
 }
 var file_rota_v1_node_proto_depIdxs = []int32{
 	0,  // 0: rota.v1.JoinNodeResponse.node:type_name -> rota.v1.Node
@@ -1554,26 +1658,28 @@ var file_rota_v1_node_proto_depIdxs = []int32{
 	0,  // 5: rota.v1.UndrainNodeResponse.node:type_name -> rota.v1.Node
 	1,  // 6: rota.v1.NodeService.JoinNode:input_type -> rota.v1.JoinNodeRequest
 	3,  // 7: rota.v1.NodeService.LeaveNode:input_type -> rota.v1.LeaveNodeRequest
-	5,  // 8: rota.v1.NodeService.ListNodes:input_type -> rota.v1.ListNodesRequest
-	7,  // 9: rota.v1.NodeService.GetNode:input_type -> rota.v1.GetNodeRequest
-	9,  // 10: rota.v1.NodeService.AddNode:input_type -> rota.v1.AddNodeRequest
-	11, // 11: rota.v1.NodeService.DrainNode:input_type -> rota.v1.DrainNodeRequest
-	13, // 12: rota.v1.NodeService.UndrainNode:input_type -> rota.v1.UndrainNodeRequest
-	15, // 13: rota.v1.NodeService.ForgetNode:input_type -> rota.v1.ForgetNodeRequest
-	17, // 14: rota.v1.NodeService.ImportLayout:input_type -> rota.v1.ImportLayoutRequest
-	19, // 15: rota.v1.NodeService.ExportLayout:input_type -> rota.v1.ExportLayoutRequest
-	2,  // 16: rota.v1.NodeService.JoinNode:output_type -> rota.v1.JoinNodeResponse
-	4,  // 17: rota.v1.NodeService.LeaveNode:output_type -> rota.v1.LeaveNodeResponse
-	6,  // 18: rota.v1.NodeService.ListNodes:output_type -> rota.v1.ListNodesResponse
-	8,  // 19: rota.v1.NodeService.GetNode:output_type -> rota.v1.GetNodeResponse
-	10, // 20: rota.v1.NodeService.AddNode:output_type -> rota.v1.AddNodeResponse
-	12, // 21: rota.v1.NodeService.DrainNode:output_type -> rota.v1.DrainNodeResponse
-	14, // 22: rota.v1.NodeService.UndrainNode:output_type -> rota.v1.UndrainNodeResponse
-	16, // 23: rota.v1.NodeService.ForgetNode:output_type -> rota.v1.ForgetNodeResponse
-	18, // 24: rota.v1.NodeService.ImportLayout:output_type -> rota.v1.ImportLayoutResponse
-	20, // 25: rota.v1.NodeService.ExportLayout:output_type -> rota.v1.ExportLayoutResponse
-	16, // [16:26] is the sub-list for method output_type
-	6,  // [6:16] is the sub-list for method input_type
+	5,  // 8: rota.v1.NodeService.Attend:input_type -> rota.v1.AttendRequest
+	7,  // 9: rota.v1.NodeService.ListNodes:input_type -> rota.v1.ListNodesRequest
+	9,  // 10: rota.v1.NodeService.GetNode:input_type -> rota.v1.GetNodeRequest
+	11, // 11: rota.v1.NodeService.AddNode:input_type -> rota.v1.AddNodeRequest
+	13, // 12: rota.v1.NodeService.DrainNode:input_type -> rota.v1.DrainNodeRequest
+	15, // 13: rota.v1.NodeService.UndrainNode:input_type -> rota.v1.UndrainNodeRequest
+	17, // 14: rota.v1.NodeService.ForgetNode:input_type -> rota.v1.ForgetNodeRequest
+	19, // 15: rota.v1.NodeService.ImportLayout:input_type -> rota.v1.ImportLayoutRequest
+	21, // 16: rota.v1.NodeService.ExportLayout:input_type -> rota.v1.ExportLayoutRequest
+	2,  // 17: rota.v1.NodeService.JoinNode:output_type -> rota.v1.JoinNodeResponse
+	4,  // 18: rota.v1.NodeService.LeaveNode:output_type -> rota.v1.LeaveNodeResponse
+	6,  // 19: rota.v1.NodeService.Attend:output_type -> rota.v1.AttendResponse
+	8,  // 20: rota.v1.NodeService.ListNodes:output_type -> rota.v1.ListNodesResponse
+	10, // 21: rota.v1.NodeService.GetNode:output_type -> rota.v1.GetNodeResponse
+	12, // 22: rota.v1.NodeService.AddNode:output_type -> rota.v1.AddNodeResponse
+	14, // 23: rota.v1.NodeService.DrainNode:output_type -> rota.v1.DrainNodeResponse
+	16, // 24: rota.v1.NodeService.UndrainNode:output_type -> rota.v1.UndrainNodeResponse
+	18, // 25: rota.v1.NodeService.ForgetNode:output_type -> rota.v1.ForgetNodeResponse
+	20, // 26: rota.v1.NodeService.ImportLayout:output_type -> rota.v1.ImportLayoutResponse
+	22, // 27: rota.v1.NodeService.ExportLayout:output_type -> rota.v1.ExportLayoutResponse
+	17, // [17:28] is the sub-list for method output_type
+	6,  // [6:17] is the sub-list for method input_type
 	6,  // [6:6] is the sub-list for extension type_name
 	6,  // [6:6] is the sub-list for extension extendee
 	0,  // [0:6] is the sub-list for field type_name
@@ -1584,15 +1690,15 @@ func file_rota_v1_node_proto_init() {
 	if File_rota_v1_node_proto != nil {
 		return
 	}
-	file_rota_v1_node_proto_msgTypes[6].OneofWrappers = []any{}
 	file_rota_v1_node_proto_msgTypes[8].OneofWrappers = []any{}
+	file_rota_v1_node_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_node_proto_rawDesc), len(file_rota_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,56 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type Sight int32
+
+const (
+	// The replica could not look.
+	Sight_SIGHT_UNSPECIFIED Sight = 0
+	Sight_SIGHT_SEES        Sight = 1
+	Sight_SIGHT_MISSES      Sight = 2
+)
+
+// Enum value maps for Sight.
+var (
+	Sight_name = map[int32]string{
+		0: "SIGHT_UNSPECIFIED",
+		1: "SIGHT_SEES",
+		2: "SIGHT_MISSES",
+	}
+	Sight_value = map[string]int32{
+		"SIGHT_UNSPECIFIED": 0,
+		"SIGHT_SEES":        1,
+		"SIGHT_MISSES":      2,
+	}
+)
+
+func (x Sight) Enum() *Sight {
+	p := new(Sight)
+	*p = x
+	return p
+}
+
+func (x Sight) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Sight) Descriptor() protoreflect.EnumDescriptor {
+	return file_rota_v1_replica_proto_enumTypes[0].Descriptor()
+}
+
+func (Sight) Type() protoreflect.EnumType {
+	return &file_rota_v1_replica_proto_enumTypes[0]
+}
+
+func (x Sight) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Sight.Descriptor instead.
+func (Sight) EnumDescriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{0}
+}
+
 type ReadIndexRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -391,7 +441,9 @@ type Greeting struct {
 	// The API addresses of --replicas, sorted.
 	Listed []string `protobuf:"bytes,15,rep,name=listed,proto3" json:"listed,omitempty"`
 	// The last few checkpoints, at most 8.
-	Checkpoints   []*Checkpoint `protobuf:"bytes,16,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	Checkpoints []*Checkpoint `protobuf:"bytes,16,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
+	// The leader's: types of nodes of which nobody is declared failed, at most 64.
+	FrozenTypes   []string `protobuf:"bytes,17,rep,name=frozen_types,json=frozenTypes,proto3" json:"frozen_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -534,6 +586,13 @@ func (x *Greeting) GetListed() []string {
 func (x *Greeting) GetCheckpoints() []*Checkpoint {
 	if x != nil {
 		return x.Checkpoints
+	}
+	return nil
+}
+
+func (x *Greeting) GetFrozenTypes() []string {
+	if x != nil {
+		return x.FrozenTypes
 	}
 	return nil
 }
@@ -688,7 +747,8 @@ func (x *HelloResponse) GetGreeting() *Greeting {
 	return nil
 }
 
-type SeesNodeRequest struct {
+// Life is one run of a node's process.
+type Life struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	BootId        string                 `protobuf:"bytes,2,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
@@ -696,20 +756,20 @@ type SeesNodeRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SeesNodeRequest) Reset() {
-	*x = SeesNodeRequest{}
+func (x *Life) Reset() {
+	*x = Life{}
 	mi := &file_rota_v1_replica_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SeesNodeRequest) String() string {
+func (x *Life) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SeesNodeRequest) ProtoMessage() {}
+func (*Life) ProtoMessage() {}
 
-func (x *SeesNodeRequest) ProtoReflect() protoreflect.Message {
+func (x *Life) ProtoReflect() protoreflect.Message {
 	mi := &file_rota_v1_replica_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -721,46 +781,49 @@ func (x *SeesNodeRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SeesNodeRequest.ProtoReflect.Descriptor instead.
-func (*SeesNodeRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use Life.ProtoReflect.Descriptor instead.
+func (*Life) Descriptor() ([]byte, []int) {
 	return file_rota_v1_replica_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *SeesNodeRequest) GetName() string {
+func (x *Life) GetName() string {
 	if x != nil {
 		return x.Name
 	}
 	return ""
 }
 
-func (x *SeesNodeRequest) GetBootId() string {
+func (x *Life) GetBootId() string {
 	if x != nil {
 		return x.BootId
 	}
 	return ""
 }
 
-type SeesNodeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seen          bool                   `protobuf:"varint,1,opt,name=seen,proto3" json:"seen,omitempty"`
+type SeesNodesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,024, and 64 with probe.
+	Lives []*Life `protobuf:"bytes,1,rep,name=lives,proto3" json:"lives,omitempty"`
+	// Call each directly, whatever gossip shows.
+	Probe         bool `protobuf:"varint,2,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *SeesNodeResponse) Reset() {
-	*x = SeesNodeResponse{}
+func (x *SeesNodesRequest) Reset() {
+	*x = SeesNodesRequest{}
 	mi := &file_rota_v1_replica_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *SeesNodeResponse) String() string {
+func (x *SeesNodesRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*SeesNodeResponse) ProtoMessage() {}
+func (*SeesNodesRequest) ProtoMessage() {}
 
-func (x *SeesNodeResponse) ProtoReflect() protoreflect.Message {
+func (x *SeesNodesRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_rota_v1_replica_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -772,23 +835,253 @@ func (x *SeesNodeResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use SeesNodeResponse.ProtoReflect.Descriptor instead.
-func (*SeesNodeResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use SeesNodesRequest.ProtoReflect.Descriptor instead.
+func (*SeesNodesRequest) Descriptor() ([]byte, []int) {
 	return file_rota_v1_replica_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *SeesNodeResponse) GetSeen() bool {
+func (x *SeesNodesRequest) GetLives() []*Life {
 	if x != nil {
-		return x.Seen
+		return x.Lives
+	}
+	return nil
+}
+
+func (x *SeesNodesRequest) GetProbe() bool {
+	if x != nil {
+		return x.Probe
 	}
 	return false
+}
+
+type SeesNodesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each life, in their order.
+	Sights        []Sight `protobuf:"varint,1,rep,packed,name=sights,proto3,enum=rota.v1.Sight" json:"sights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeesNodesResponse) Reset() {
+	*x = SeesNodesResponse{}
+	mi := &file_rota_v1_replica_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeesNodesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeesNodesResponse) ProtoMessage() {}
+
+func (x *SeesNodesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeesNodesResponse.ProtoReflect.Descriptor instead.
+func (*SeesNodesResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SeesNodesResponse) GetSights() []Sight {
+	if x != nil {
+		return x.Sights
+	}
+	return nil
+}
+
+type NodesBrokeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1,024.
+	Lives         []*Life `protobuf:"bytes,1,rep,name=lives,proto3" json:"lives,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodesBrokeRequest) Reset() {
+	*x = NodesBrokeRequest{}
+	mi := &file_rota_v1_replica_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodesBrokeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodesBrokeRequest) ProtoMessage() {}
+
+func (x *NodesBrokeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodesBrokeRequest.ProtoReflect.Descriptor instead.
+func (*NodesBrokeRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *NodesBrokeRequest) GetLives() []*Life {
+	if x != nil {
+		return x.Lives
+	}
+	return nil
+}
+
+type NodesBrokeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodesBrokeResponse) Reset() {
+	*x = NodesBrokeResponse{}
+	mi := &file_rota_v1_replica_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodesBrokeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodesBrokeResponse) ProtoMessage() {}
+
+func (x *NodesBrokeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodesBrokeResponse.ProtoReflect.Descriptor instead.
+func (*NodesBrokeResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{15}
+}
+
+type LivenessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Thaw  bool                   `protobuf:"varint,1,opt,name=thaw,proto3" json:"thaw,omitempty"`
+	// What to thaw; empty is every type.
+	Type          string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LivenessRequest) Reset() {
+	*x = LivenessRequest{}
+	mi := &file_rota_v1_replica_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LivenessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LivenessRequest) ProtoMessage() {}
+
+func (x *LivenessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LivenessRequest.ProtoReflect.Descriptor instead.
+func (*LivenessRequest) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LivenessRequest) GetThaw() bool {
+	if x != nil {
+		return x.Thaw
+	}
+	return false
+}
+
+func (x *LivenessRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+type LivenessResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Liveness      *Liveness              `protobuf:"bytes,1,opt,name=liveness,proto3" json:"liveness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LivenessResponse) Reset() {
+	*x = LivenessResponse{}
+	mi := &file_rota_v1_replica_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LivenessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LivenessResponse) ProtoMessage() {}
+
+func (x *LivenessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_rota_v1_replica_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LivenessResponse.ProtoReflect.Descriptor instead.
+func (*LivenessResponse) Descriptor() ([]byte, []int) {
+	return file_rota_v1_replica_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LivenessResponse) GetLiveness() *Liveness {
+	if x != nil {
+		return x.Liveness
+	}
+	return nil
 }
 
 var File_rota_v1_replica_proto protoreflect.FileDescriptor
 
 const file_rota_v1_replica_proto_rawDesc = "" +
 	"\n" +
-	"\x15rota/v1/replica.proto\x12\arota.v1\"\x12\n" +
+	"\x15rota/v1/replica.proto\x12\arota.v1\x1a\x14rota/v1/common.proto\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\"(\n" +
@@ -807,7 +1100,7 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x10\n" +
 	"\x03api\x18\x03 \x01(\tR\x03api\x12\x12\n" +
 	"\x04raft\x18\x04 \x01(\tR\x04raft\x12\x16\n" +
-	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\x91\x04\n" +
+	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xb4\x04\n" +
 	"\bGreeting\x121\n" +
 	"\areplica\x18\x01 \x01(\v2\x17.rota.v1.ReplicaAddressR\areplica\x12\x1d\n" +
 	"\n" +
@@ -826,7 +1119,8 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\x05ready\x18\r \x01(\bR\x05ready\x12(\n" +
 	"\x10not_ready_reason\x18\x0e \x01(\tR\x0enotReadyReason\x12\x16\n" +
 	"\x06listed\x18\x0f \x03(\tR\x06listed\x125\n" +
-	"\vcheckpoints\x18\x10 \x03(\v2\x13.rota.v1.CheckpointR\vcheckpoints\"U\n" +
+	"\vcheckpoints\x18\x10 \x03(\v2\x13.rota.v1.CheckpointR\vcheckpoints\x12!\n" +
+	"\ffrozen_types\x18\x11 \x03(\tR\vfrozenTypes\"U\n" +
 	"\n" +
 	"Checkpoint\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1d\n" +
@@ -836,18 +1130,37 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\fHelloRequest\x12-\n" +
 	"\bgreeting\x18\x01 \x01(\v2\x11.rota.v1.GreetingR\bgreeting\">\n" +
 	"\rHelloResponse\x12-\n" +
-	"\bgreeting\x18\x01 \x01(\v2\x11.rota.v1.GreetingR\bgreeting\">\n" +
-	"\x0fSeesNodeRequest\x12\x12\n" +
+	"\bgreeting\x18\x01 \x01(\v2\x11.rota.v1.GreetingR\bgreeting\"3\n" +
+	"\x04Life\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
-	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"&\n" +
-	"\x10SeesNodeResponse\x12\x12\n" +
-	"\x04seen\x18\x01 \x01(\bR\x04seen2\xd5\x02\n" +
+	"\aboot_id\x18\x02 \x01(\tR\x06bootId\"M\n" +
+	"\x10SeesNodesRequest\x12#\n" +
+	"\x05lives\x18\x01 \x03(\v2\r.rota.v1.LifeR\x05lives\x12\x14\n" +
+	"\x05probe\x18\x02 \x01(\bR\x05probe\";\n" +
+	"\x11SeesNodesResponse\x12&\n" +
+	"\x06sights\x18\x01 \x03(\x0e2\x0e.rota.v1.SightR\x06sights\"8\n" +
+	"\x11NodesBrokeRequest\x12#\n" +
+	"\x05lives\x18\x01 \x03(\v2\r.rota.v1.LifeR\x05lives\"\x14\n" +
+	"\x12NodesBrokeResponse\"9\n" +
+	"\x0fLivenessRequest\x12\x12\n" +
+	"\x04thaw\x18\x01 \x01(\bR\x04thaw\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"A\n" +
+	"\x10LivenessResponse\x12-\n" +
+	"\bliveness\x18\x01 \x01(\v2\x11.rota.v1.LivenessR\bliveness*@\n" +
+	"\x05Sight\x12\x15\n" +
+	"\x11SIGHT_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"SIGHT_SEES\x10\x01\x12\x10\n" +
+	"\fSIGHT_MISSES\x10\x022\xe0\x03\n" +
 	"\x0eReplicaService\x12B\n" +
 	"\tReadIndex\x12\x19.rota.v1.ReadIndexRequest\x1a\x1a.rota.v1.ReadIndexResponse\x12H\n" +
 	"\vCurrentTerm\x12\x1b.rota.v1.CurrentTermRequest\x1a\x1c.rota.v1.CurrentTermResponse\x12<\n" +
 	"\aForward\x12\x17.rota.v1.ForwardRequest\x1a\x18.rota.v1.ForwardResponse\x126\n" +
-	"\x05Hello\x12\x15.rota.v1.HelloRequest\x1a\x16.rota.v1.HelloResponse\x12?\n" +
-	"\bSeesNode\x12\x18.rota.v1.SeesNodeRequest\x1a\x19.rota.v1.SeesNodeResponseB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
+	"\x05Hello\x12\x15.rota.v1.HelloRequest\x1a\x16.rota.v1.HelloResponse\x12B\n" +
+	"\tSeesNodes\x12\x19.rota.v1.SeesNodesRequest\x1a\x1a.rota.v1.SeesNodesResponse\x12E\n" +
+	"\n" +
+	"NodesBroke\x12\x1a.rota.v1.NodesBrokeRequest\x1a\x1b.rota.v1.NodesBrokeResponse\x12?\n" +
+	"\bLiveness\x12\x18.rota.v1.LivenessRequest\x1a\x19.rota.v1.LivenessResponseB6Z4github.com/rota-registry/rota/rpc/gen/rota/v1;rotav1b\x06proto3"
 
 var (
 	file_rota_v1_replica_proto_rawDescOnce sync.Once
@@ -861,43 +1174,59 @@ func file_rota_v1_replica_proto_rawDescGZIP() []byte {
 	return file_rota_v1_replica_proto_rawDescData
 }
 
-var file_rota_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_rota_v1_replica_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_rota_v1_replica_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_rota_v1_replica_proto_goTypes = []any{
-	(*ReadIndexRequest)(nil),    // 0: rota.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil),   // 1: rota.v1.ReadIndexResponse
-	(*CurrentTermRequest)(nil),  // 2: rota.v1.CurrentTermRequest
-	(*CurrentTermResponse)(nil), // 3: rota.v1.CurrentTermResponse
-	(*ForwardRequest)(nil),      // 4: rota.v1.ForwardRequest
-	(*ForwardResponse)(nil),     // 5: rota.v1.ForwardResponse
-	(*ReplicaAddress)(nil),      // 6: rota.v1.ReplicaAddress
-	(*Greeting)(nil),            // 7: rota.v1.Greeting
-	(*Checkpoint)(nil),          // 8: rota.v1.Checkpoint
-	(*HelloRequest)(nil),        // 9: rota.v1.HelloRequest
-	(*HelloResponse)(nil),       // 10: rota.v1.HelloResponse
-	(*SeesNodeRequest)(nil),     // 11: rota.v1.SeesNodeRequest
-	(*SeesNodeResponse)(nil),    // 12: rota.v1.SeesNodeResponse
+	(Sight)(0),                  // 0: rota.v1.Sight
+	(*ReadIndexRequest)(nil),    // 1: rota.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),   // 2: rota.v1.ReadIndexResponse
+	(*CurrentTermRequest)(nil),  // 3: rota.v1.CurrentTermRequest
+	(*CurrentTermResponse)(nil), // 4: rota.v1.CurrentTermResponse
+	(*ForwardRequest)(nil),      // 5: rota.v1.ForwardRequest
+	(*ForwardResponse)(nil),     // 6: rota.v1.ForwardResponse
+	(*ReplicaAddress)(nil),      // 7: rota.v1.ReplicaAddress
+	(*Greeting)(nil),            // 8: rota.v1.Greeting
+	(*Checkpoint)(nil),          // 9: rota.v1.Checkpoint
+	(*HelloRequest)(nil),        // 10: rota.v1.HelloRequest
+	(*HelloResponse)(nil),       // 11: rota.v1.HelloResponse
+	(*Life)(nil),                // 12: rota.v1.Life
+	(*SeesNodesRequest)(nil),    // 13: rota.v1.SeesNodesRequest
+	(*SeesNodesResponse)(nil),   // 14: rota.v1.SeesNodesResponse
+	(*NodesBrokeRequest)(nil),   // 15: rota.v1.NodesBrokeRequest
+	(*NodesBrokeResponse)(nil),  // 16: rota.v1.NodesBrokeResponse
+	(*LivenessRequest)(nil),     // 17: rota.v1.LivenessRequest
+	(*LivenessResponse)(nil),    // 18: rota.v1.LivenessResponse
+	(*Liveness)(nil),            // 19: rota.v1.Liveness
 }
 var file_rota_v1_replica_proto_depIdxs = []int32{
-	6,  // 0: rota.v1.Greeting.replica:type_name -> rota.v1.ReplicaAddress
-	6,  // 1: rota.v1.Greeting.roster:type_name -> rota.v1.ReplicaAddress
-	8,  // 2: rota.v1.Greeting.checkpoints:type_name -> rota.v1.Checkpoint
-	7,  // 3: rota.v1.HelloRequest.greeting:type_name -> rota.v1.Greeting
-	7,  // 4: rota.v1.HelloResponse.greeting:type_name -> rota.v1.Greeting
-	0,  // 5: rota.v1.ReplicaService.ReadIndex:input_type -> rota.v1.ReadIndexRequest
-	2,  // 6: rota.v1.ReplicaService.CurrentTerm:input_type -> rota.v1.CurrentTermRequest
-	4,  // 7: rota.v1.ReplicaService.Forward:input_type -> rota.v1.ForwardRequest
-	9,  // 8: rota.v1.ReplicaService.Hello:input_type -> rota.v1.HelloRequest
-	11, // 9: rota.v1.ReplicaService.SeesNode:input_type -> rota.v1.SeesNodeRequest
-	1,  // 10: rota.v1.ReplicaService.ReadIndex:output_type -> rota.v1.ReadIndexResponse
-	3,  // 11: rota.v1.ReplicaService.CurrentTerm:output_type -> rota.v1.CurrentTermResponse
-	5,  // 12: rota.v1.ReplicaService.Forward:output_type -> rota.v1.ForwardResponse
-	10, // 13: rota.v1.ReplicaService.Hello:output_type -> rota.v1.HelloResponse
-	12, // 14: rota.v1.ReplicaService.SeesNode:output_type -> rota.v1.SeesNodeResponse
-	10, // [10:15] is the sub-list for method output_type
-	5,  // [5:10] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	7,  // 0: rota.v1.Greeting.replica:type_name -> rota.v1.ReplicaAddress
+	7,  // 1: rota.v1.Greeting.roster:type_name -> rota.v1.ReplicaAddress
+	9,  // 2: rota.v1.Greeting.checkpoints:type_name -> rota.v1.Checkpoint
+	8,  // 3: rota.v1.HelloRequest.greeting:type_name -> rota.v1.Greeting
+	8,  // 4: rota.v1.HelloResponse.greeting:type_name -> rota.v1.Greeting
+	12, // 5: rota.v1.SeesNodesRequest.lives:type_name -> rota.v1.Life
+	0,  // 6: rota.v1.SeesNodesResponse.sights:type_name -> rota.v1.Sight
+	12, // 7: rota.v1.NodesBrokeRequest.lives:type_name -> rota.v1.Life
+	19, // 8: rota.v1.LivenessResponse.liveness:type_name -> rota.v1.Liveness
+	1,  // 9: rota.v1.ReplicaService.ReadIndex:input_type -> rota.v1.ReadIndexRequest
+	3,  // 10: rota.v1.ReplicaService.CurrentTerm:input_type -> rota.v1.CurrentTermRequest
+	5,  // 11: rota.v1.ReplicaService.Forward:input_type -> rota.v1.ForwardRequest
+	10, // 12: rota.v1.ReplicaService.Hello:input_type -> rota.v1.HelloRequest
+	13, // 13: rota.v1.ReplicaService.SeesNodes:input_type -> rota.v1.SeesNodesRequest
+	15, // 14: rota.v1.ReplicaService.NodesBroke:input_type -> rota.v1.NodesBrokeRequest
+	17, // 15: rota.v1.ReplicaService.Liveness:input_type -> rota.v1.LivenessRequest
+	2,  // 16: rota.v1.ReplicaService.ReadIndex:output_type -> rota.v1.ReadIndexResponse
+	4,  // 17: rota.v1.ReplicaService.CurrentTerm:output_type -> rota.v1.CurrentTermResponse
+	6,  // 18: rota.v1.ReplicaService.Forward:output_type -> rota.v1.ForwardResponse
+	11, // 19: rota.v1.ReplicaService.Hello:output_type -> rota.v1.HelloResponse
+	14, // 20: rota.v1.ReplicaService.SeesNodes:output_type -> rota.v1.SeesNodesResponse
+	16, // 21: rota.v1.ReplicaService.NodesBroke:output_type -> rota.v1.NodesBrokeResponse
+	18, // 22: rota.v1.ReplicaService.Liveness:output_type -> rota.v1.LivenessResponse
+	16, // [16:23] is the sub-list for method output_type
+	9,  // [9:16] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_rota_v1_replica_proto_init() }
@@ -905,18 +1234,20 @@ func file_rota_v1_replica_proto_init() {
 	if File_rota_v1_replica_proto != nil {
 		return
 	}
+	file_rota_v1_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_rota_v1_replica_proto_rawDesc), len(file_rota_v1_replica_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   13,
+			NumEnums:      1,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_rota_v1_replica_proto_goTypes,
 		DependencyIndexes: file_rota_v1_replica_proto_depIdxs,
+		EnumInfos:         file_rota_v1_replica_proto_enumTypes,
 		MessageInfos:      file_rota_v1_replica_proto_msgTypes,
 	}.Build()
 	File_rota_v1_replica_proto = out.File

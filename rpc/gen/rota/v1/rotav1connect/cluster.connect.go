@@ -53,6 +53,12 @@ const (
 	// ClusterServiceRestoreSnapshotProcedure is the fully-qualified name of the ClusterService's
 	// RestoreSnapshot RPC.
 	ClusterServiceRestoreSnapshotProcedure = "/rota.v1.ClusterService/RestoreSnapshot"
+	// ClusterServiceShowLivenessProcedure is the fully-qualified name of the ClusterService's
+	// ShowLiveness RPC.
+	ClusterServiceShowLivenessProcedure = "/rota.v1.ClusterService/ShowLiveness"
+	// ClusterServiceThawLivenessProcedure is the fully-qualified name of the ClusterService's
+	// ThawLiveness RPC.
+	ClusterServiceThawLivenessProcedure = "/rota.v1.ClusterService/ThawLiveness"
 )
 
 // ClusterServiceClient is a client for the rota.v1.ClusterService service.
@@ -66,6 +72,11 @@ type ClusterServiceClient interface {
 	SafeToStop(context.Context, *connect.Request[v1.SafeToStopRequest]) (*connect.Response[v1.SafeToStopResponse], error)
 	SaveSnapshot(context.Context, *connect.Request[v1.SaveSnapshotRequest]) (*connect.Response[v1.SaveSnapshotResponse], error)
 	RestoreSnapshot(context.Context, *connect.Request[v1.RestoreSnapshotRequest]) (*connect.Response[v1.RestoreSnapshotResponse], error)
+	// ShowLiveness tells which nodes the leader does not declare failed, or alive
+	// again, though its gossip would have it so. Any replica asks the leader.
+	ShowLiveness(context.Context, *connect.Request[v1.ShowLivenessRequest]) (*connect.Response[v1.ShowLivenessResponse], error)
+	// ThawLiveness ends a freeze: what would have failed fails.
+	ThawLiveness(context.Context, *connect.Request[v1.ThawLivenessRequest]) (*connect.Response[v1.ThawLivenessResponse], error)
 }
 
 // NewClusterServiceClient constructs a client for the rota.v1.ClusterService service. By default,
@@ -121,6 +132,18 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("RestoreSnapshot")),
 			connect.WithClientOptions(opts...),
 		),
+		showLiveness: connect.NewClient[v1.ShowLivenessRequest, v1.ShowLivenessResponse](
+			httpClient,
+			baseURL+ClusterServiceShowLivenessProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ShowLiveness")),
+			connect.WithClientOptions(opts...),
+		),
+		thawLiveness: connect.NewClient[v1.ThawLivenessRequest, v1.ThawLivenessResponse](
+			httpClient,
+			baseURL+ClusterServiceThawLivenessProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ThawLiveness")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -133,6 +156,8 @@ type clusterServiceClient struct {
 	safeToStop         *connect.Client[v1.SafeToStopRequest, v1.SafeToStopResponse]
 	saveSnapshot       *connect.Client[v1.SaveSnapshotRequest, v1.SaveSnapshotResponse]
 	restoreSnapshot    *connect.Client[v1.RestoreSnapshotRequest, v1.RestoreSnapshotResponse]
+	showLiveness       *connect.Client[v1.ShowLivenessRequest, v1.ShowLivenessResponse]
+	thawLiveness       *connect.Client[v1.ThawLivenessRequest, v1.ThawLivenessResponse]
 }
 
 // Status calls rota.v1.ClusterService.Status.
@@ -170,6 +195,16 @@ func (c *clusterServiceClient) RestoreSnapshot(ctx context.Context, req *connect
 	return c.restoreSnapshot.CallUnary(ctx, req)
 }
 
+// ShowLiveness calls rota.v1.ClusterService.ShowLiveness.
+func (c *clusterServiceClient) ShowLiveness(ctx context.Context, req *connect.Request[v1.ShowLivenessRequest]) (*connect.Response[v1.ShowLivenessResponse], error) {
+	return c.showLiveness.CallUnary(ctx, req)
+}
+
+// ThawLiveness calls rota.v1.ClusterService.ThawLiveness.
+func (c *clusterServiceClient) ThawLiveness(ctx context.Context, req *connect.Request[v1.ThawLivenessRequest]) (*connect.Response[v1.ThawLivenessResponse], error) {
+	return c.thawLiveness.CallUnary(ctx, req)
+}
+
 // ClusterServiceHandler is an implementation of the rota.v1.ClusterService service.
 type ClusterServiceHandler interface {
 	// Status is answered by any replica, with or without a leader: it says what
@@ -181,6 +216,11 @@ type ClusterServiceHandler interface {
 	SafeToStop(context.Context, *connect.Request[v1.SafeToStopRequest]) (*connect.Response[v1.SafeToStopResponse], error)
 	SaveSnapshot(context.Context, *connect.Request[v1.SaveSnapshotRequest]) (*connect.Response[v1.SaveSnapshotResponse], error)
 	RestoreSnapshot(context.Context, *connect.Request[v1.RestoreSnapshotRequest]) (*connect.Response[v1.RestoreSnapshotResponse], error)
+	// ShowLiveness tells which nodes the leader does not declare failed, or alive
+	// again, though its gossip would have it so. Any replica asks the leader.
+	ShowLiveness(context.Context, *connect.Request[v1.ShowLivenessRequest]) (*connect.Response[v1.ShowLivenessResponse], error)
+	// ThawLiveness ends a freeze: what would have failed fails.
+	ThawLiveness(context.Context, *connect.Request[v1.ThawLivenessRequest]) (*connect.Response[v1.ThawLivenessResponse], error)
 }
 
 // NewClusterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -232,6 +272,18 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("RestoreSnapshot")),
 		connect.WithHandlerOptions(opts...),
 	)
+	clusterServiceShowLivenessHandler := connect.NewUnaryHandler(
+		ClusterServiceShowLivenessProcedure,
+		svc.ShowLiveness,
+		connect.WithSchema(clusterServiceMethods.ByName("ShowLiveness")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceThawLivenessHandler := connect.NewUnaryHandler(
+		ClusterServiceThawLivenessProcedure,
+		svc.ThawLiveness,
+		connect.WithSchema(clusterServiceMethods.ByName("ThawLiveness")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/rota.v1.ClusterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterServiceStatusProcedure:
@@ -248,6 +300,10 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceSaveSnapshotHandler.ServeHTTP(w, r)
 		case ClusterServiceRestoreSnapshotProcedure:
 			clusterServiceRestoreSnapshotHandler.ServeHTTP(w, r)
+		case ClusterServiceShowLivenessProcedure:
+			clusterServiceShowLivenessHandler.ServeHTTP(w, r)
+		case ClusterServiceThawLivenessProcedure:
+			clusterServiceThawLivenessHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -283,4 +339,12 @@ func (UnimplementedClusterServiceHandler) SaveSnapshot(context.Context, *connect
 
 func (UnimplementedClusterServiceHandler) RestoreSnapshot(context.Context, *connect.Request[v1.RestoreSnapshotRequest]) (*connect.Response[v1.RestoreSnapshotResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ClusterService.RestoreSnapshot is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ShowLiveness(context.Context, *connect.Request[v1.ShowLivenessRequest]) (*connect.Response[v1.ShowLivenessResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ClusterService.ShowLiveness is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ThawLiveness(context.Context, *connect.Request[v1.ThawLivenessRequest]) (*connect.Response[v1.ThawLivenessResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ClusterService.ThawLiveness is not implemented"))
 }

@@ -37,6 +37,8 @@ const (
 	NodeServiceJoinNodeProcedure = "/rota.v1.NodeService/JoinNode"
 	// NodeServiceLeaveNodeProcedure is the fully-qualified name of the NodeService's LeaveNode RPC.
 	NodeServiceLeaveNodeProcedure = "/rota.v1.NodeService/LeaveNode"
+	// NodeServiceAttendProcedure is the fully-qualified name of the NodeService's Attend RPC.
+	NodeServiceAttendProcedure = "/rota.v1.NodeService/Attend"
 	// NodeServiceListNodesProcedure is the fully-qualified name of the NodeService's ListNodes RPC.
 	NodeServiceListNodesProcedure = "/rota.v1.NodeService/ListNodes"
 	// NodeServiceGetNodeProcedure is the fully-qualified name of the NodeService's GetNode RPC.
@@ -64,6 +66,10 @@ type NodeServiceClient interface {
 	JoinNode(context.Context, *connect.Request[v1.JoinNodeRequest]) (*connect.Response[v1.JoinNodeResponse], error)
 	// LeaveNode is an agent's goodbye, final for its boot id.
 	LeaveNode(context.Context, *connect.Request[v1.LeaveNodeRequest]) (*connect.Response[v1.LeaveNodeResponse], error)
+	// Attend is a stream that an agent keeps open to some replica while it lives:
+	// one message when it has begun, and no more. That it breaks is a hint that the
+	// node has died, upon which it is called directly.
+	Attend(context.Context, *connect.Request[v1.AttendRequest]) (*connect.ServerStreamForClient[v1.AttendResponse], error)
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	GetNode(context.Context, *connect.Request[v1.GetNodeRequest]) (*connect.Response[v1.GetNodeResponse], error)
 	// AddNode adds a static node: it stays in the layout until it is forgotten.
@@ -98,6 +104,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			httpClient,
 			baseURL+NodeServiceLeaveNodeProcedure,
 			connect.WithSchema(nodeServiceMethods.ByName("LeaveNode")),
+			connect.WithClientOptions(opts...),
+		),
+		attend: connect.NewClient[v1.AttendRequest, v1.AttendResponse](
+			httpClient,
+			baseURL+NodeServiceAttendProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Attend")),
 			connect.WithClientOptions(opts...),
 		),
 		listNodes: connect.NewClient[v1.ListNodesRequest, v1.ListNodesResponse](
@@ -155,6 +167,7 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 type nodeServiceClient struct {
 	joinNode     *connect.Client[v1.JoinNodeRequest, v1.JoinNodeResponse]
 	leaveNode    *connect.Client[v1.LeaveNodeRequest, v1.LeaveNodeResponse]
+	attend       *connect.Client[v1.AttendRequest, v1.AttendResponse]
 	listNodes    *connect.Client[v1.ListNodesRequest, v1.ListNodesResponse]
 	getNode      *connect.Client[v1.GetNodeRequest, v1.GetNodeResponse]
 	addNode      *connect.Client[v1.AddNodeRequest, v1.AddNodeResponse]
@@ -173,6 +186,11 @@ func (c *nodeServiceClient) JoinNode(ctx context.Context, req *connect.Request[v
 // LeaveNode calls rota.v1.NodeService.LeaveNode.
 func (c *nodeServiceClient) LeaveNode(ctx context.Context, req *connect.Request[v1.LeaveNodeRequest]) (*connect.Response[v1.LeaveNodeResponse], error) {
 	return c.leaveNode.CallUnary(ctx, req)
+}
+
+// Attend calls rota.v1.NodeService.Attend.
+func (c *nodeServiceClient) Attend(ctx context.Context, req *connect.Request[v1.AttendRequest]) (*connect.ServerStreamForClient[v1.AttendResponse], error) {
+	return c.attend.CallServerStream(ctx, req)
 }
 
 // ListNodes calls rota.v1.NodeService.ListNodes.
@@ -222,6 +240,10 @@ type NodeServiceHandler interface {
 	JoinNode(context.Context, *connect.Request[v1.JoinNodeRequest]) (*connect.Response[v1.JoinNodeResponse], error)
 	// LeaveNode is an agent's goodbye, final for its boot id.
 	LeaveNode(context.Context, *connect.Request[v1.LeaveNodeRequest]) (*connect.Response[v1.LeaveNodeResponse], error)
+	// Attend is a stream that an agent keeps open to some replica while it lives:
+	// one message when it has begun, and no more. That it breaks is a hint that the
+	// node has died, upon which it is called directly.
+	Attend(context.Context, *connect.Request[v1.AttendRequest], *connect.ServerStream[v1.AttendResponse]) error
 	ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error)
 	GetNode(context.Context, *connect.Request[v1.GetNodeRequest]) (*connect.Response[v1.GetNodeResponse], error)
 	// AddNode adds a static node: it stays in the layout until it is forgotten.
@@ -252,6 +274,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		NodeServiceLeaveNodeProcedure,
 		svc.LeaveNode,
 		connect.WithSchema(nodeServiceMethods.ByName("LeaveNode")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceAttendHandler := connect.NewServerStreamHandler(
+		NodeServiceAttendProcedure,
+		svc.Attend,
+		connect.WithSchema(nodeServiceMethods.ByName("Attend")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceListNodesHandler := connect.NewUnaryHandler(
@@ -308,6 +336,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceJoinNodeHandler.ServeHTTP(w, r)
 		case NodeServiceLeaveNodeProcedure:
 			nodeServiceLeaveNodeHandler.ServeHTTP(w, r)
+		case NodeServiceAttendProcedure:
+			nodeServiceAttendHandler.ServeHTTP(w, r)
 		case NodeServiceListNodesProcedure:
 			nodeServiceListNodesHandler.ServeHTTP(w, r)
 		case NodeServiceGetNodeProcedure:
@@ -339,6 +369,10 @@ func (UnimplementedNodeServiceHandler) JoinNode(context.Context, *connect.Reques
 
 func (UnimplementedNodeServiceHandler) LeaveNode(context.Context, *connect.Request[v1.LeaveNodeRequest]) (*connect.Response[v1.LeaveNodeResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.NodeService.LeaveNode is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Attend(context.Context, *connect.Request[v1.AttendRequest], *connect.ServerStream[v1.AttendResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.NodeService.Attend is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) ListNodes(context.Context, *connect.Request[v1.ListNodesRequest]) (*connect.Response[v1.ListNodesResponse], error) {

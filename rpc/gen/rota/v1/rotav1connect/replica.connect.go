@@ -43,8 +43,14 @@ const (
 	ReplicaServiceForwardProcedure = "/rota.v1.ReplicaService/Forward"
 	// ReplicaServiceHelloProcedure is the fully-qualified name of the ReplicaService's Hello RPC.
 	ReplicaServiceHelloProcedure = "/rota.v1.ReplicaService/Hello"
-	// ReplicaServiceSeesNodeProcedure is the fully-qualified name of the ReplicaService's SeesNode RPC.
-	ReplicaServiceSeesNodeProcedure = "/rota.v1.ReplicaService/SeesNode"
+	// ReplicaServiceSeesNodesProcedure is the fully-qualified name of the ReplicaService's SeesNodes
+	// RPC.
+	ReplicaServiceSeesNodesProcedure = "/rota.v1.ReplicaService/SeesNodes"
+	// ReplicaServiceNodesBrokeProcedure is the fully-qualified name of the ReplicaService's NodesBroke
+	// RPC.
+	ReplicaServiceNodesBrokeProcedure = "/rota.v1.ReplicaService/NodesBroke"
+	// ReplicaServiceLivenessProcedure is the fully-qualified name of the ReplicaService's Liveness RPC.
+	ReplicaServiceLivenessProcedure = "/rota.v1.ReplicaService/Liveness"
 )
 
 // ReplicaServiceClient is a client for the rota.v1.ReplicaService service.
@@ -59,8 +65,15 @@ type ReplicaServiceClient interface {
 	// Hello exchanges who and where both replicas are. It is answered from the
 	// moment the API is up, before Raft starts.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
-	// SeesNode tells whether this replica's gossip has a life of a node in view.
-	SeesNode(context.Context, *connect.Request[v1.SeesNodeRequest]) (*connect.Response[v1.SeesNodeResponse], error)
+	// SeesNodes tells whether this replica's gossip shows lives of nodes, or
+	// whether they answer when it calls them directly.
+	SeesNodes(context.Context, *connect.Request[v1.SeesNodesRequest]) (*connect.Response[v1.SeesNodesResponse], error)
+	// NodesBroke tells the leader that the connections of agents to this replica
+	// have broken. It is a hint; who does not lead refuses.
+	NodesBroke(context.Context, *connect.Request[v1.NodesBrokeRequest]) (*connect.Response[v1.NodesBrokeResponse], error)
+	// Liveness asks the leader for what ShowLiveness answers, and to thaw first.
+	// Who does not lead refuses.
+	Liveness(context.Context, *connect.Request[v1.LivenessRequest]) (*connect.Response[v1.LivenessResponse], error)
 }
 
 // NewReplicaServiceClient constructs a client for the rota.v1.ReplicaService service. By default,
@@ -98,10 +111,22 @@ func NewReplicaServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(replicaServiceMethods.ByName("Hello")),
 			connect.WithClientOptions(opts...),
 		),
-		seesNode: connect.NewClient[v1.SeesNodeRequest, v1.SeesNodeResponse](
+		seesNodes: connect.NewClient[v1.SeesNodesRequest, v1.SeesNodesResponse](
 			httpClient,
-			baseURL+ReplicaServiceSeesNodeProcedure,
-			connect.WithSchema(replicaServiceMethods.ByName("SeesNode")),
+			baseURL+ReplicaServiceSeesNodesProcedure,
+			connect.WithSchema(replicaServiceMethods.ByName("SeesNodes")),
+			connect.WithClientOptions(opts...),
+		),
+		nodesBroke: connect.NewClient[v1.NodesBrokeRequest, v1.NodesBrokeResponse](
+			httpClient,
+			baseURL+ReplicaServiceNodesBrokeProcedure,
+			connect.WithSchema(replicaServiceMethods.ByName("NodesBroke")),
+			connect.WithClientOptions(opts...),
+		),
+		liveness: connect.NewClient[v1.LivenessRequest, v1.LivenessResponse](
+			httpClient,
+			baseURL+ReplicaServiceLivenessProcedure,
+			connect.WithSchema(replicaServiceMethods.ByName("Liveness")),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -113,7 +138,9 @@ type replicaServiceClient struct {
 	currentTerm *connect.Client[v1.CurrentTermRequest, v1.CurrentTermResponse]
 	forward     *connect.Client[v1.ForwardRequest, v1.ForwardResponse]
 	hello       *connect.Client[v1.HelloRequest, v1.HelloResponse]
-	seesNode    *connect.Client[v1.SeesNodeRequest, v1.SeesNodeResponse]
+	seesNodes   *connect.Client[v1.SeesNodesRequest, v1.SeesNodesResponse]
+	nodesBroke  *connect.Client[v1.NodesBrokeRequest, v1.NodesBrokeResponse]
+	liveness    *connect.Client[v1.LivenessRequest, v1.LivenessResponse]
 }
 
 // ReadIndex calls rota.v1.ReplicaService.ReadIndex.
@@ -136,9 +163,19 @@ func (c *replicaServiceClient) Hello(ctx context.Context, req *connect.Request[v
 	return c.hello.CallUnary(ctx, req)
 }
 
-// SeesNode calls rota.v1.ReplicaService.SeesNode.
-func (c *replicaServiceClient) SeesNode(ctx context.Context, req *connect.Request[v1.SeesNodeRequest]) (*connect.Response[v1.SeesNodeResponse], error) {
-	return c.seesNode.CallUnary(ctx, req)
+// SeesNodes calls rota.v1.ReplicaService.SeesNodes.
+func (c *replicaServiceClient) SeesNodes(ctx context.Context, req *connect.Request[v1.SeesNodesRequest]) (*connect.Response[v1.SeesNodesResponse], error) {
+	return c.seesNodes.CallUnary(ctx, req)
+}
+
+// NodesBroke calls rota.v1.ReplicaService.NodesBroke.
+func (c *replicaServiceClient) NodesBroke(ctx context.Context, req *connect.Request[v1.NodesBrokeRequest]) (*connect.Response[v1.NodesBrokeResponse], error) {
+	return c.nodesBroke.CallUnary(ctx, req)
+}
+
+// Liveness calls rota.v1.ReplicaService.Liveness.
+func (c *replicaServiceClient) Liveness(ctx context.Context, req *connect.Request[v1.LivenessRequest]) (*connect.Response[v1.LivenessResponse], error) {
+	return c.liveness.CallUnary(ctx, req)
 }
 
 // ReplicaServiceHandler is an implementation of the rota.v1.ReplicaService service.
@@ -153,8 +190,15 @@ type ReplicaServiceHandler interface {
 	// Hello exchanges who and where both replicas are. It is answered from the
 	// moment the API is up, before Raft starts.
 	Hello(context.Context, *connect.Request[v1.HelloRequest]) (*connect.Response[v1.HelloResponse], error)
-	// SeesNode tells whether this replica's gossip has a life of a node in view.
-	SeesNode(context.Context, *connect.Request[v1.SeesNodeRequest]) (*connect.Response[v1.SeesNodeResponse], error)
+	// SeesNodes tells whether this replica's gossip shows lives of nodes, or
+	// whether they answer when it calls them directly.
+	SeesNodes(context.Context, *connect.Request[v1.SeesNodesRequest]) (*connect.Response[v1.SeesNodesResponse], error)
+	// NodesBroke tells the leader that the connections of agents to this replica
+	// have broken. It is a hint; who does not lead refuses.
+	NodesBroke(context.Context, *connect.Request[v1.NodesBrokeRequest]) (*connect.Response[v1.NodesBrokeResponse], error)
+	// Liveness asks the leader for what ShowLiveness answers, and to thaw first.
+	// Who does not lead refuses.
+	Liveness(context.Context, *connect.Request[v1.LivenessRequest]) (*connect.Response[v1.LivenessResponse], error)
 }
 
 // NewReplicaServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -188,10 +232,22 @@ func NewReplicaServiceHandler(svc ReplicaServiceHandler, opts ...connect.Handler
 		connect.WithSchema(replicaServiceMethods.ByName("Hello")),
 		connect.WithHandlerOptions(opts...),
 	)
-	replicaServiceSeesNodeHandler := connect.NewUnaryHandler(
-		ReplicaServiceSeesNodeProcedure,
-		svc.SeesNode,
-		connect.WithSchema(replicaServiceMethods.ByName("SeesNode")),
+	replicaServiceSeesNodesHandler := connect.NewUnaryHandler(
+		ReplicaServiceSeesNodesProcedure,
+		svc.SeesNodes,
+		connect.WithSchema(replicaServiceMethods.ByName("SeesNodes")),
+		connect.WithHandlerOptions(opts...),
+	)
+	replicaServiceNodesBrokeHandler := connect.NewUnaryHandler(
+		ReplicaServiceNodesBrokeProcedure,
+		svc.NodesBroke,
+		connect.WithSchema(replicaServiceMethods.ByName("NodesBroke")),
+		connect.WithHandlerOptions(opts...),
+	)
+	replicaServiceLivenessHandler := connect.NewUnaryHandler(
+		ReplicaServiceLivenessProcedure,
+		svc.Liveness,
+		connect.WithSchema(replicaServiceMethods.ByName("Liveness")),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/rota.v1.ReplicaService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -204,8 +260,12 @@ func NewReplicaServiceHandler(svc ReplicaServiceHandler, opts ...connect.Handler
 			replicaServiceForwardHandler.ServeHTTP(w, r)
 		case ReplicaServiceHelloProcedure:
 			replicaServiceHelloHandler.ServeHTTP(w, r)
-		case ReplicaServiceSeesNodeProcedure:
-			replicaServiceSeesNodeHandler.ServeHTTP(w, r)
+		case ReplicaServiceSeesNodesProcedure:
+			replicaServiceSeesNodesHandler.ServeHTTP(w, r)
+		case ReplicaServiceNodesBrokeProcedure:
+			replicaServiceNodesBrokeHandler.ServeHTTP(w, r)
+		case ReplicaServiceLivenessProcedure:
+			replicaServiceLivenessHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -231,6 +291,14 @@ func (UnimplementedReplicaServiceHandler) Hello(context.Context, *connect.Reques
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ReplicaService.Hello is not implemented"))
 }
 
-func (UnimplementedReplicaServiceHandler) SeesNode(context.Context, *connect.Request[v1.SeesNodeRequest]) (*connect.Response[v1.SeesNodeResponse], error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ReplicaService.SeesNode is not implemented"))
+func (UnimplementedReplicaServiceHandler) SeesNodes(context.Context, *connect.Request[v1.SeesNodesRequest]) (*connect.Response[v1.SeesNodesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ReplicaService.SeesNodes is not implemented"))
+}
+
+func (UnimplementedReplicaServiceHandler) NodesBroke(context.Context, *connect.Request[v1.NodesBrokeRequest]) (*connect.Response[v1.NodesBrokeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ReplicaService.NodesBroke is not implemented"))
+}
+
+func (UnimplementedReplicaServiceHandler) Liveness(context.Context, *connect.Request[v1.LivenessRequest]) (*connect.Response[v1.LivenessResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("rota.v1.ReplicaService.Liveness is not implemented"))
 }

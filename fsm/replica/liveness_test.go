@@ -1,0 +1,208 @@
+package replica_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+)
+
+// warmedUp waits until somebody leads who may declare nodes failed.
+func (c *cluster) warmedUp() (leader *running, others []*running) {
+	c.t.Helper()
+	c.eventually(30*time.Second, func() error {
+		leader, others = c.leader()
+		if !leader.WarmedUp() {
+			return errors.New("the leader still warms up")
+		}
+		return nil
+	})
+	return leader, others
+}
+
+func lifeOf(l *life) registry.Life { return registry.Life{Name: l.join.Name, Boot: l.join.Boot} }
+
+// TestABrokenConnectionFindsTheDead within a second, at whichever replica the
+// agent was, while gossip still shows them, which does not bring them back; and
+// it does nothing to the living, however many connections break.
+func TestABrokenConnectionFindsTheDead(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	dead := []*life{c.joined(rs[0], "d1", bootA), c.joined(rs[1], "d2", bootB)}
+	alive := c.joined(rs[2], "w", bootC)
+	for _, l := range append(slices.Clone(dead), alive) {
+		c.sees(l, true)
+	}
+	leader, others := c.warmedUp()
+	was := c.nodeAt(leader, "w")
+	for range 3 {
+		for _, r := range rs {
+			r.ConnectionBroke(lifeOf(alive))
+			r.ConnectionBroke(registry.Life{Name: "stranger", Boot: bootA})
+			r.ConnectionBroke(registry.Life{Name: "w", Boot: bootA}) // a life that it never had
+		}
+		c.holds(300*time.Millisecond, c.untouched(leader, was))
+	}
+	for i, at := range []*running{leader, others[0]} {
+		l := dead[i]
+		l.die(t)
+		began := time.Now()
+		at.ConnectionBroke(lifeOf(l))
+		n := c.becomes(others[1], l.join.Name, registry.Failed, 5*time.Second)
+		took := time.Since(began)
+		t.Logf("%s was found dead after %s", l.join.Name, took)
+		if n.Reason != "connection broken and no answer to probes" || took > time.Second {
+			t.Errorf("%s failed after %s, %q", l.join.Name, took, n.Reason)
+		}
+		if !shownAt(leader, l.join.Name, l.join.Boot) {
+			t.Error("gossip had lost it already: this shows nothing")
+		}
+		c.holds(gossip.Local.Suspicion(6), c.untouched(leader, n))
+	}
+	if err := c.untouched(leader, was)(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAReplicaThatSeesIsBelieved: as long as another replica says that it sees a
+// node, it is not declared failed, whatever the leader's own gossip shows.
+func TestAReplicaThatSeesIsBelieved(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	w := c.joined(rs[0], "w", bootA)
+	c.sees(w, true)
+	leader, _ := c.warmedUp()
+	was := c.nodeAt(leader, "w")
+	say := registry.Sees
+	c.set(func() { c.say = &say })
+	w.die(t)
+	leader.ConnectionBroke(lifeOf(w))
+	c.eventually(20*time.Second, func() error {
+		if shownAt(leader, "w", bootA) {
+			return errors.New("the leader's gossip shows it still")
+		}
+		return c.untouched(leader, was)()
+	})
+	c.holds(2*time.Second, c.untouched(leader, was))
+	c.set(func() { c.say = nil })
+	c.becomes(leader, "w", registry.Failed, 5*time.Second)
+}
+
+// TestAFreeze: all four nodes of a type are lost within a moment, and the others
+// cannot say that they see none either. The third one and the fourth are not
+// declared failed; every replica says so, and who is told to thaw brings it to the
+// leader.
+func TestAFreeze(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	var all []*life
+	for i := range 4 {
+		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
+	}
+	for _, l := range all {
+		c.sees(l, true)
+	}
+	leader, others := c.warmedUp()
+	say := registry.Unsure
+	c.set(func() { c.say = &say })
+	for _, l := range all {
+		l.die(t)
+		others[0].ConnectionBroke(lifeOf(l))
+	}
+	frozen := func(r *running) error {
+		report, err := r.Liveness(within(t, 5*time.Second), false, "")
+		if err != nil || len(report.Frozen) != 1 || report.Leader != leader.name {
+			return fmt.Errorf("%s reports %+v, %w", r.name, report, err)
+		}
+		if f := report.Frozen[0]; f.Type != "worker" || len(f.Lost) == 0 || f.Of < len(f.Lost) {
+			return fmt.Errorf("%s reports %+v", r.name, f)
+		}
+		return nil
+	}
+	c.eventually(20*time.Second, func() error { return frozen(others[0]) })
+	stays := func() error {
+		var faults []error
+		for _, r := range rs {
+			warnings := r.Status(within(t, 5*time.Second)).Warnings
+			warned := slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "rota liveness thaw worker") })
+			if !warned {
+				faults = append(faults, fmt.Errorf("%s warns of nothing: %q", r.name, warnings))
+			}
+			faults = append(faults, frozen(r))
+		}
+		if n := c.failedAt(leader); n > 2 {
+			faults = append(faults, fmt.Errorf("%d have failed", n))
+		}
+		return errors.Join(faults...)
+	}
+	c.eventually(5*time.Second, stays)
+	c.holds(3*time.Second, stays)
+	if report, err := others[1].Liveness(within(t, 5*time.Second), true, "proxy"); err != nil || len(report.Frozen) != 1 {
+		t.Errorf("thawing what is not frozen: %+v, %v", report, err)
+	}
+	if err := stays(); err != nil {
+		t.Error(err)
+	}
+	if _, err := others[1].Liveness(within(t, 5*time.Second), true, "worker"); err != nil {
+		t.Error(err)
+	}
+	for _, l := range all {
+		c.becomes(others[0], l.join.Name, registry.Failed, 5*time.Second)
+	}
+	c.eventually(5*time.Second, func() error {
+		if w := others[0].Status(within(t, 5*time.Second)).Warnings; len(w) > 0 {
+			return fmt.Errorf("it is over, and there are warnings: %q", w)
+		}
+		return nil
+	})
+}
+
+// failedAt counts the nodes that are failed at a replica.
+func (c *cluster) failedAt(r *running) (failed int) {
+	c.t.Helper()
+	view, _, err := r.Read(within(c.t, 10*time.Second), registry.ReadOptions{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, n := range view.Layout() {
+		if n.State == registry.Failed {
+			failed++
+		}
+	}
+	return failed
+}
+
+// TestManyDeathsAtOnce: of four workers four die, which freezes them; but the
+// replicas have probed them in vain, and so they fail all the same, by themselves.
+func TestManyDeathsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	var all []*life
+	for i := range 4 {
+		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
+	}
+	for _, l := range all {
+		c.sees(l, true)
+	}
+	leader, _ := c.warmedUp()
+	for _, l := range all {
+		l.die(t)
+	}
+	for _, l := range all {
+		leader.ConnectionBroke(lifeOf(l))
+	}
+	began := time.Now()
+	for _, l := range all {
+		c.becomes(leader, l.join.Name, registry.Failed, deathMax(7)+2*time.Second)
+	}
+	t.Logf("all were found dead after %s", time.Since(began))
+}

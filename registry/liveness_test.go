@@ -1,0 +1,194 @@
+package registry_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+// Whatever the replicas say, and however often they are asked: nobody is
+// declared failed whom one of them sees; and of whom this leader's gossip still
+// shows, nobody whose connection has not broken and whom not two of them have
+// probed in vain.
+func TestNobodyFailsWhomAReplicaSees(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, registry.AssignStable)
+		for range rapid.IntRange(1, 20).Draw(t, "commands") {
+			w.apply(drawLayout(t))
+		}
+		in := registry.ReconcileInput{State: &w.state.View, View: drawView(t), Suspicion: suspicion, Replicas: 3, By: "r1"}
+		missed, probed, broken := map[registry.Life]int{}, map[registry.Life]int{}, map[registry.Life]bool{}
+		for range rapid.IntRange(2, 12).Draw(t, "passes") {
+			in.Now += registry.Millis(rapid.IntRange(0, 1500).Draw(t, "later"))
+			for _, s := range in.View {
+				if rapid.IntRange(0, 4).Draw(t, "breaks") == 0 {
+					life := registry.Life{Name: s.Name, Boot: s.Boot}
+					in.Broken, broken[life] = append(in.Broken, life), true
+				}
+			}
+			d := registry.Decide(in)
+			for _, c := range d.Command.Changes {
+				life := registry.Life{Name: c.Name, Boot: c.Boot}
+				if c.State != registry.Failed {
+					continue
+				}
+				if inView := sees(in.View, life); missed[life] == 0 || inView && (probed[life] < 2 || !broken[life]) {
+					t.Fatalf("%v fails: in view %t, missed by %d, probed in vain by %d, broken %t", life, inView, missed[life], probed[life], broken[life])
+				}
+			}
+			w.commit(d.Command)
+			in.Memory, in.Broken, in.Said = d.Memory, nil, nil
+			for _, x := range d.Suspects {
+				said := registry.Said{Life: x.Life, Probed: x.Probe, Missed: rapid.IntRange(0, 3).Draw(t, "missed")}
+				if rapid.IntRange(0, 2).Draw(t, "seen") == 0 {
+					said.SeenBy, said.Missed = "r2", min(said.Missed, 2)
+				}
+				in.Said = append(in.Said, said)
+				switch {
+				case said.SeenBy != "":
+					missed[x.Life], probed[x.Life] = 0, 0
+				case x.Probe:
+					probed[x.Life] = max(probed[x.Life], said.Missed)
+				}
+				if said.SeenBy == "" {
+					missed[x.Life] = max(missed[x.Life], said.Missed)
+				}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "other view") == 0 {
+				in.View = drawView(t)
+			}
+		}
+	})
+}
+
+func sees(view []registry.Seen, life registry.Life) bool {
+	for _, s := range view {
+		if s.Name == life.Name && s.Boot == life.Boot {
+			return true
+		}
+	}
+	return false
+}
+
+// workers gives a layout of n nodes of one type, all alive and in view, and a
+// leader of three replicas that has looked at it once.
+func workers(t *testing.T, n int) (*registry.State, registry.ReconcileInput) {
+	t.Helper()
+	s := crowd(t, n)
+	in := registry.ReconcileInput{State: &s.View, Suspicion: suspicion, Replicas: 3, By: "r1"}
+	for i := range n {
+		in.View = append(in.View, registry.Seen{Name: registry.NodeName(fmt.Sprintf("w-%04d", i)), Boot: boot("1")})
+	}
+	for {
+		d := registry.Decide(in)
+		in.Memory = d.Memory
+		if len(d.Command.Changes) == 0 {
+			return s, in
+		}
+		apply(t, s, d.Command)
+	}
+}
+
+// Of n nodes of a type k that are lost at once all fail, unless they are three or
+// more, and more than 30 % of them: then none does.
+func TestAFreezeBeginsAtThreeAndThirtyPercent(t *testing.T) {
+	for n := 1; n <= 24; n++ {
+		for k := 1; k <= n; k++ {
+			_, in := workers(t, n)
+			in.View, in.Now = in.View[k:], 60_000
+			first := registry.Decide(in)
+			in.Memory, in.Said = first.Memory, unheard(first.Suspects, 3)
+			d := registry.Decide(in)
+			want := k
+			if k >= 3 && 10*k > 3*n {
+				want = 0
+			}
+			if frozen := len(d.Memory.Frozen) > 0; len(first.Suspects) != k || len(d.Command.Changes) != want || frozen != (want == 0) {
+				t.Errorf("%d of %d lost: %d suspects, %d fail, want %d; frozen %t", k, n, len(first.Suspects), len(d.Command.Changes), want, frozen)
+			}
+		}
+	}
+}
+
+// Of more suspects than may be asked about at once the others come next, while
+// the answers about the first are still fresh.
+func TestManySuspectsTakeSeveralRounds(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		most int
+		hint bool
+	}{
+		{"lost by gossip", registry.SuspectsMax, false},
+		{"with a broken connection", registry.ProbesMax, true},
+	} {
+		for _, n := range []int{c.most, c.most + 1} {
+			_, in := workers(t, n)
+			in.Now = 60_000
+			for _, s := range in.View {
+				if c.hint {
+					in.Broken = append(in.Broken, registry.Life{Name: s.Name, Boot: s.Boot})
+				}
+			}
+			if !c.hint {
+				in.View = nil
+			}
+			asked := map[registry.Life]int{}
+			var sizes []int
+			for range 3 {
+				d := registry.Decide(in)
+				in.Memory, in.Broken, in.Said = d.Memory, nil, nil
+				sizes = append(sizes, len(d.Suspects))
+				for _, x := range d.Suspects {
+					asked[x.Life]++
+					in.Said = append(in.Said, registry.Said{Life: x.Life, Probed: x.Probe, SeenBy: "r2", Missed: 1})
+				}
+			}
+			if len(asked) != n || sizes[0] != c.most || sizes[1] != n-c.most || sizes[2] != 0 {
+				t.Errorf("%d %s: asked about %v in turn, want %d first and each once", n, c.what, sizes, c.most)
+			}
+		}
+	}
+}
+
+// A node that is forgotten and comes again has no past.
+func TestAForgottenNodeHasNoPast(t *testing.T) {
+	s, in := workers(t, 3)
+	fail := func() {
+		all := in.View
+		in.View, in.Now = all[1:], in.Now+30_000
+		d := registry.Decide(in)
+		in.Memory, in.Said = d.Memory, unheard(d.Suspects, 3)
+		d = registry.Decide(in)
+		if len(d.Command.Changes) != 1 || d.Command.Changes[0].State != registry.Failed {
+			t.Fatalf("it should fail: %+v", d.Command.Changes)
+		}
+		apply(t, s, d.Command)
+		in.Memory, in.Said = registry.Decide(registry.ReconcileInput{State: &s.View, View: in.View, Now: in.Now, Suspicion: suspicion, Replicas: 3, Memory: d.Memory}).Memory, nil
+		in.View = all
+	}
+	comeBack := func() int {
+		in.Now += 1_000
+		d := registry.Decide(in)
+		in.Memory = d.Memory
+		apply(t, s, d.Command)
+		return len(d.Command.Changes)
+	}
+	for i := range 3 {
+		fail()
+		if back := comeBack(); back != map[bool]int{true: 1, false: 0}[i < 2] {
+			t.Fatalf("after failure %d: %d changes", i+1, back)
+		}
+	}
+	if held := in.Memory.Report(&s.View, in.Now).Held; len(held) != 1 || held[0].Name != "w-0000" {
+		t.Fatalf("held: %+v", held)
+	}
+	apply(t, s, registry.ForgetNode{Name: "w-0000"})
+	in.Memory = registry.Decide(in).Memory
+	apply(t, s, registry.AddNode{Name: "w-0000", Type: registry.Worker})
+	if comeBack() != 1 {
+		t.Error("a node of that name is held back though the one before was forgotten")
+	}
+}
