@@ -47,6 +47,7 @@ type agent struct {
 	client  *client.Client
 	cluster registry.ClusterID
 	gossip  *gossip.Gossip
+	attends *attendance
 	// seen is the index of the last answer of this cluster: a replica that
 	// trails it might still have a former life on record.
 	seen registry.Index
@@ -67,7 +68,7 @@ type agent struct {
 func newAgent(o agentOptions, a *app) *agent {
 	log := a.logger("agent")
 	return &agent{
-		options: o, log: log, silence: &silence{log: log}, lonelyPause: lonelyMin,
+		options: o, log: log, silence: &silence{log: log}, lonelyPause: lonelyMin, attends: &attendance{log: log},
 		life: client.Life{Name: registry.NodeName(o.name), Type: registry.NodeType(o.nodeType)},
 	}
 }
@@ -87,11 +88,27 @@ func (g *agent) run(ctx context.Context) (err error) {
 	}
 	g.log.Info("node is in the registry", "node", g.life.Name, "type", g.life.Type,
 		"gossip", g.life.Address, "boot", g.life.Boot, "cluster", g.cluster)
+	defer g.attend()()
 	if err := g.watch(ctx); err != nil {
 		return err
 	}
 	g.sayGoodbye()
 	return nil
+}
+
+// attend begins to attend a replica, until stop is called: after the goodbye, so
+// that the end of the stream does not come first and look like a death.
+func (g *agent) attend() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.attends.run(ctx, g.life.Name, g.life.Boot)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // giveUp makes a stop of an interrupted start: a join that was under way may
@@ -122,6 +139,7 @@ func (g *agent) dial(servers []string) error {
 	if err != nil {
 		return err
 	}
+	g.attends.client.Store(c)
 	if g.client != nil {
 		_ = g.client.Close() // it always gives nil
 	}
