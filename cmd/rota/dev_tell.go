@@ -188,7 +188,7 @@ func (d *dev) nodeDied(ctx context.Context, c *child) {
 		return
 	}
 	if before.State == registry.Alive {
-		d.say("  %s; gossip notices within about 4 s", losses(before.Pools))
+		d.say("  %s; its broken connection is noticed at once, and probes confirm it", losses(before.Pools))
 	}
 	d.follow(ctx, func() bool {
 		now, err := d.client.Node(ctx, name)
