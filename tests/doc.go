@@ -8,5 +8,7 @@
 //	tools        the pinned versions of staticcheck and gofumpt
 //	run.sh       what `make test`, `make lint` and `make fuzz` do
 //
-// What belongs to one package is tested beside its code.
+// What belongs to one package is tested beside its code. So are the step tests,
+// which drive all that decides together from a seed: they are TestSteps of
+// rpc/client, because they need its inside.
 package tests

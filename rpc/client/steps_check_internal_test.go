@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"reflect"
 
@@ -19,6 +20,7 @@ type stepAudit struct {
 	machine *fsm.Machine // applies each entry when it is committed
 	sums    map[registry.Index]uint64
 	taken   map[stepID]stepTaken
+	plain   map[string]int // how often the turn of a key was taken that has no session
 	cursors map[cursor]int // the member that is next
 	heard   registry.Index // the largest that a caller was answered at
 }
@@ -32,7 +34,7 @@ type stepTaken struct {
 func newStepAudit(w *stepWorld) *stepAudit {
 	return &stepAudit{
 		w: w, machine: fsm.NewMachine(func(err error) { w.fatalf("the audit's machine halts: %v", err) }),
-		sums: map[registry.Index]uint64{}, taken: map[stepID]stepTaken{}, cursors: map[cursor]int{},
+		sums: map[registry.Index]uint64{}, taken: map[stepID]stepTaken{}, plain: map[string]int{}, cursors: map[cursor]int{},
 	}
 }
 
@@ -62,6 +64,11 @@ func (a *stepAudit) committed(l *raft.Log) {
 // first one's.
 func (a *stepAudit) turn(view *registry.View, t *registry.Turn, res registry.TurnResult, at registry.Position) {
 	id := stepID{t.Request.Session, t.Request.Serial}
+	if id == (stepID{}) {
+		a.plain[t.Key]++
+		a.rotation(view, t, res, at)
+		return
+	}
 	first, known := a.taken[id]
 	if res.Err != nil && res.Err.Code == registry.SessionUnknown {
 		a.w.count("session forgotten")
@@ -201,6 +208,9 @@ func (a *stepAudit) end() {
 		}
 		a.outcome(call)
 	}
+	for i, p := range a.w.plains {
+		a.onceAtMost(fmt.Sprint("plain-", i), p)
+	}
 	for _, r := range a.w.replicas {
 		r.apply(len(a.w.log))
 		a.compare(r)
@@ -245,6 +255,21 @@ func (a *stepAudit) outcome(call *stepCall) {
 		a.w.count("unknown, and not done")
 	case moved > 0:
 		a.w.fatalf("call %d heard %v, and was done", call.number, err)
+	}
+}
+
+// onceAtMost: without a session a request is proposed once, and its word is true.
+func (a *stepAudit) onceAtMost(key string, p *stepPlain) {
+	done := a.plain[key]
+	switch {
+	case !p.answered: // its replica crashed
+	case p.heard == registry.OutcomeUnknown && done == 1:
+		a.w.count("plain, unknown, and done")
+	case p.heard == 0 && done != 1, p.heard != 0 && p.heard != registry.OutcomeUnknown && done > 0:
+		a.w.fatalf("%s was done %d times, and its caller heard code %v", key, done, p.heard)
+	}
+	if done > 1 {
+		a.w.fatalf("%s was done %d times", key, done)
 	}
 }
 

@@ -426,3 +426,31 @@ func (s *stepStorms) storm() {
 		})
 	}
 }
+
+// stepPlain is a request without a session, of a cursor that nobody else has: each
+// attempt counts, and there is one.
+type stepPlain struct {
+	answered bool
+	heard    registry.Code // 0 for an answer
+}
+
+// plain asks a replica for a turn without a session.
+func (w *stepWorld) plain() {
+	r := w.replicas[w.rnd.IntN(len(w.replicas))]
+	if !r.up {
+		return
+	}
+	key := fmt.Sprint("plain-", len(w.plains))
+	asked := &stepPlain{}
+	w.plains = append(w.plains, asked)
+	r.writes.join([]registry.Turn{{Pool: "proxy", Key: key, Count: 1}}, w.now+w.soon()+100*time.Millisecond, func(out fsm.Outcome, err error) {
+		if err == nil && out.Err != nil {
+			err = out.Err
+		}
+		if err != nil {
+			asked.heard = registry.CodeOf(err)
+		}
+		asked.answered = true
+		w.note("%s hears %v", key, err == nil)
+	})
+}

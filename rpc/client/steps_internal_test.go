@@ -94,6 +94,7 @@ func stepMust() []string {
 		"session forgotten", "session renewed", "doubt in a forgotten session", "crash", "came back from a snapshot",
 		"snapshot installed", "node failed", "node came back", "stale liveness skipped", "an hour passed",
 		"answer lost", "request lost", "gave up in a batch", "deposed leader asked", "nobody eligible",
+		"plain, unknown, and done",
 	}
 }
 
@@ -128,6 +129,7 @@ type stepWorld struct {
 	storms   *stepStorms
 	nodes    []*stepNode
 	calls    []*stepCall
+	plains   []*stepPlain
 	audit    *stepAudit
 }
 
@@ -152,6 +154,7 @@ func (w *stepWorld) run() uint64 {
 	w.populate()
 	w.every(8*time.Millisecond, w.someCall)
 	w.every(60*time.Millisecond, w.storms.storm)
+	w.every(40*time.Millisecond, w.plain)
 	w.every(150*time.Millisecond, w.someFault)
 	w.every(40*time.Millisecond, w.reconcile)
 	w.drain()
