@@ -9,7 +9,7 @@ export GO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e fuzz mutants bench bench-parts generate lint fmt
+.PHONY: help build run test e2e fuzz mutants size bench bench-parts generate lint fmt
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
@@ -32,6 +32,9 @@ fuzz: ## Each fuzz target for FUZZTIME (30s)
 
 mutants: ## Plant known bugs, one at a time, and show which test catches each, about three minutes (ARGS='-only NAME')
 	@$(GO) run ./tests/mutants $(ARGS)
+
+size: ## 5,000 nodes, 300 of them gossiping on real sockets: how long it takes and what it costs, about three minutes
+	@$(GO) test -count=1 -v ./tests/size
 
 bench: ## Speed side by side with etcd and Redis, about fifteen minutes (ARGS=...)
 	@$(GO) -C tests/bench run . $(ARGS)

@@ -5,6 +5,7 @@
 //	e2e          the binary: real processes, signals, restarts
 //	mutants      planted bugs, and that the tests catch each
 //	procs        real processes for both
+//	size         as many nodes as there may be, on real sockets
 //	tools        the pinned versions of staticcheck and gofumpt
 //	run.sh       what `make test`, `make lint` and `make fuzz` do
 //

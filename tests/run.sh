@@ -110,7 +110,7 @@ unit() {
 		race=
 		missed+=('the race detector: it needs a C compiler (gcc or clang) and CGO_ENABLED=1; the tests ran without it')
 	fi
-	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs)?$') || all=./...
+	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/size)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
 	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
 	fetching 'the nested modules' test_nested

@@ -99,6 +99,7 @@ func layers() map[string]layer {
 		"tests/e2e":         {},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},
 		"tests/mutants":     {}, // a command
+		"tests/size":        {},
 	}
 }
 

@@ -132,8 +132,9 @@ type links struct {
 	links  map[[2]string]*link // by the API addresses, from and to
 	cut    map[string]bool     // API addresses
 	frozen [2]string           // the link that stands still, none if empty
+	after  int                 // bytes that still go there before it does; 0: it does with the next answer
 	thaw   chan struct{}       // closed when it moves again
-	held   int                 // answers that wait for that
+	held   int                 // pieces that wait for that
 	closed bool
 }
 
@@ -194,45 +195,65 @@ func (l *links) connect(key [2]string, k *link, in, out net.Conn) bool {
 		return false
 	}
 	k.conns[in], k.conns[out] = struct{}{}, struct{}{}
-	l.wg.Go(func() { l.pipe(k, in, gated{out, func() { l.whileFrozen(key, false) }}) })
-	l.wg.Go(func() { l.pipe(k, out, gated{in, func() { l.whileFrozen(key, true) }}) })
+	l.wg.Go(func() { l.pipe(k, in, gated{out, func(n int) { l.whileFrozen(key, false, n) }}) })
+	l.wg.Go(func() { l.pipe(k, out, gated{in, func(n int) { l.whileFrozen(key, true, n) }}) })
 	return true
 }
 
 // gated is a connection that what is written waits before.
 type gated struct {
 	net.Conn
-	wait func()
+	wait func(bytes int)
 }
 
 func (g gated) Write(b []byte) (int, error) {
-	g.wait()
+	g.wait(len(b))
 	return g.Conn.Write(b)
 }
 
 // freeze lets what two replicas' Rafts tell each other on the connections from one
 // to the other wait until thawed, once an answer is among it. It returns then.
 func (l *links) freeze(c *cluster, from, to string) (thaw func()) {
-	l.mu.Lock()
-	l.frozen, l.thaw = [2]string{from, to}, make(chan struct{})
-	thaw = sync.OnceFunc(func() { close(l.thaw) })
-	l.mu.Unlock()
-	l.t.Cleanup(thaw)
-	c.eventually(5*time.Second, func() error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.held == 0 {
-			return errors.New("no answer was on its way")
-		}
-		return nil
-	})
+	thaw = l.freezeAfter(from, to, 0)
+	l.awaitFrozen(c)
 	return thaw
 }
 
-func (l *links) whileFrozen(key [2]string, answer bool) {
+// freezeAfter is freeze once so many bytes have gone there; it does not wait.
+func (l *links) freezeAfter(from, to string, bytes int) (thaw func()) {
 	l.mu.Lock()
-	frozen, thaw := l.frozen == key && (answer || l.held > 0), l.thaw
-	if frozen && answer {
+	defer l.mu.Unlock()
+	l.frozen, l.after, l.thaw = [2]string{from, to}, bytes, make(chan struct{})
+	thaw = sync.OnceFunc(func() { close(l.thaw) })
+	l.t.Cleanup(thaw)
+	return thaw
+}
+
+func (l *links) awaitFrozen(c *cluster) {
+	c.eventually(10*time.Second, func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.held == 0 {
+			return errors.New("nothing was on its way")
+		}
+		return nil
+	})
+}
+
+func (l *links) whileFrozen(key [2]string, answer bool, bytes int) {
+	l.mu.Lock()
+	frozen, thaw := false, l.thaw
+	switch {
+	case l.frozen != key:
+	case l.after > 0:
+		if !answer {
+			l.after = max(l.after-bytes, 0)
+			frozen = l.after == 0
+		}
+	default:
+		frozen = answer || l.held > 0
+	}
+	if frozen {
 		l.held++
 	}
 	l.mu.Unlock()

@@ -1,0 +1,168 @@
+package replica_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+// load is turns of one cursor, asked for at some replicas without a pause.
+type load struct {
+	c    *cluster
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	answers map[registry.Index][]given
+	count   int
+	worst   time.Duration
+}
+
+func (c *cluster) load(rs []*running, callers int) *load {
+	l := &load{c: c, stop: make(chan struct{}), answers: map[registry.Index][]given{}}
+	for i := range callers {
+		l.done.Go(func() {
+			for {
+				select {
+				case <-l.stop:
+					return
+				default:
+					l.take(rs[i%len(rs)].turn(10*time.Second, registry.Turn{Pool: "worker", Key: "k", Count: 1}))
+				}
+			}
+		})
+	}
+	return l
+}
+
+func (l *load) take(g given) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if g.err != nil {
+		l.c.t.Errorf("a turn failed: %v", g.err)
+		return
+	}
+	l.count++
+	l.worst = max(l.worst, g.took)
+	l.answers[g.at.Index] = append(l.answers[g.at.Index], g)
+}
+
+func (l *load) taken() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
+// end stops it, and gives who is next behind all that was answered, which is one
+// rotation.
+func (l *load) end(names []registry.NodeName) (next int) {
+	l.c.t.Helper()
+	close(l.stop)
+	l.done.Wait()
+	return l.c.oneRotation(l.answers, names)
+}
+
+// TestASnapshotComesUnderLoad: a follower that has nothing of the log any more is
+// sent the state while turns are taken; in the middle of that it stands still for a
+// while, as a stopped process does. Nobody else waits for it, not one turn is lost
+// or taken twice, and in the end it has them all.
+func TestASnapshotComesUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.raft = newLinks(t)
+	rs := c.startAll(3)
+	list := []string{rs[0].api, rs[1].api, rs[2].api}
+	leader, others := c.leader()
+	late := others[0]
+	c.kill(late)
+	names := c.workers(3)
+	conf := leader.Raft().ReloadableConfig()
+	conf.TrailingLogs = 1
+	if err := leader.Raft().ReloadConfig(conf); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		c.put(leader, registry.PoolName(fmt.Sprintf("pool-%d", i)))
+	}
+	work := c.load([]*running{leader, others[1]}, 8)
+	c.eventually(20*time.Second, func() error { return atLeast(work.taken(), 200) })
+	if err := leader.Raft().Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	thaw := c.raft.freezeAfter(leader.api, late.api, 2000) // a part of the snapshot
+	late = c.start(late.name, late.api, list)
+	c.raft.awaitFrozen(c)
+	if stats := late.Raft().Stats(); stats["last_snapshot_index"] != "0" {
+		t.Error("the snapshot is there already: it did not stand still in the middle")
+	}
+	stands := work.taken()
+	c.eventually(20*time.Second, func() error { return atLeast(work.taken(), stands+200) })
+	thaw()
+	c.ready(late)
+	if stats := late.Raft().Stats(); stats["last_snapshot_index"] == "0" {
+		t.Error("no snapshot came: this shows nothing")
+	}
+	c.eventually(20*time.Second, func() error { return atLeast(work.taken(), stands+400) })
+	next := work.end(names)
+	for _, r := range []*running{leader, others[1], late} {
+		if at := c.cursors(r)["k"]; at != next {
+			t.Errorf("%s: the cursor stands at %d, want %d", r.name, at, next)
+		}
+	}
+	if work.worst > 5*time.Second {
+		t.Errorf("a turn took %s", work.worst)
+	}
+}
+
+func atLeast(is, want int) error {
+	if is < want {
+		return fmt.Errorf("%d turns, want %d", is, want)
+	}
+	return nil
+}
+
+// TestAHotCursorAmongColdPools: one cursor is asked without a pause, and all other
+// pools that there may be once each. The hot one is one rotation, and nobody of the
+// others waits for it.
+func TestAHotCursorAmongColdPools(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	names := c.workers(3)
+	view, _, err := rs[0].Read(within(t, 5*time.Second), registry.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cold := registry.PoolsMax - len(view.Pools())
+	each := func(do func(i int)) {
+		var wg sync.WaitGroup
+		for from := range 32 {
+			wg.Go(func() {
+				for i := from; i < cold; i += 32 {
+					do(i)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	pool := func(i int) registry.PoolName { return registry.PoolName(fmt.Sprintf("cold-%d", i)) }
+	each(func(i int) { c.put(rs[i%3], pool(i)) })
+
+	hot := c.load(rs, 24)
+	took := make([]time.Duration, cold)
+	each(func(i int) {
+		g := rs[i%3].turn(10*time.Second, registry.Turn{Pool: pool(i), Key: "k", Count: 1})
+		took[i] = g.took
+		if g.err != nil || g.Answers[0].Node != names[0] {
+			t.Errorf("the first turn of %s: %+v, %v; want %s's", pool(i), g.Answers, g.err, names[0])
+		}
+	})
+	hot.end(names)
+	if worst := slices.Max(took); worst > 5*time.Second || hot.taken() == 0 {
+		t.Errorf("a turn of a cold pool took %s, beside %d of the hot cursor", worst, hot.taken())
+	}
+}

@@ -1,0 +1,238 @@
+package size_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/rpc/client"
+	"github.com/rota-registry/rota/tests/procs"
+)
+
+const (
+	registered = registry.NodesMax
+	gossiping  = 300
+	callers    = 16               // who register and join at once
+	comeIn     = 4 * time.Minute  // for all to be registered, or to see each other
+	rest       = 20 * time.Second // over which the costs at rest are measured
+	late       = 10 * time.Second // of a machine that runs 300 members and three replicas on few cores
+	profile    = gossip.LAN
+)
+
+// TestAFullCluster: all are registered, all who gossip see each other and are
+// alive at every replica, nobody who lives is taken for dead, and the one that
+// dies is found in the time that gossip's profile promises.
+func TestAFullCluster(t *testing.T) {
+	c := procs.New(t, 3)
+	for _, r := range c.Replicas {
+		r.Args[len(r.Args)-1] = string(profile)
+		r.Start()
+	}
+	c.AwaitReady(procs.Ready)
+	f := &full{t: t, c: c, client: c.Client()}
+	f.report("registered %d nodes in %s", registered-gossiping, f.timed(f.register))
+	f.report("%d members joined in %s", gossiping, f.timed(f.join))
+	f.report("then every member and replica saw all of them in %s", f.timed(f.awaitView))
+	f.report("at rest: %s", f.costs())
+	f.allAlive(gossiping, "after a rest")
+	seen, gone := f.kill()
+	f.report("a killed one was failed at every replica after %s, and gone from every view after %s", seen, gone)
+	f.allAlive(gossiping-1, "after a death")
+	f.report("hrw of the full pool: %s a call, of one caller", f.hrw())
+}
+
+// full is the cluster under test.
+type full struct {
+	t       *testing.T
+	c       *procs.Cluster
+	client  *client.Client
+	members []*gossip.Gossip
+}
+
+func (f *full) report(format string, args ...any) { f.t.Logf(format, args...) }
+
+func (f *full) timed(do func()) time.Duration {
+	began := time.Now()
+	do()
+	return time.Since(began).Round(10 * time.Millisecond)
+}
+
+// each calls do for n numbers, by some callers at once.
+func (f *full) each(n int, do func(ctx context.Context, i int) error) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), comeIn)
+	defer cancel()
+	var all sync.WaitGroup
+	for from := range callers {
+		all.Go(func() {
+			for i := from; i < n; i += callers {
+				if err := do(ctx, i); err != nil {
+					f.t.Errorf("number %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if f.t.Failed() {
+		f.t.FailNow()
+	}
+}
+
+func name(i int) registry.NodeName { return registry.NodeName(fmt.Sprintf("n-%04d", i)) }
+
+func boot(i int) registry.BootID { return registry.BootID(fmt.Sprintf("%016x", i+1)) }
+
+// register adds the nodes that are only registered.
+func (f *full) register() {
+	f.each(registered-gossiping, func(ctx context.Context, i int) error {
+		_, err := f.client.AddNode(ctx, name(gossiping+i), registry.Worker, "")
+		return err
+	})
+}
+
+// join has the others join, and gossip.
+func (f *full) join() {
+	f.members = make([]*gossip.Gossip, gossiping)
+	f.t.Cleanup(f.closeAll)
+	addrs := procs.FreeAddrs(f.t, gossiping)
+	f.each(gossiping, func(ctx context.Context, i int) error {
+		in, err := f.client.Join(ctx, client.Life{Name: name(i), Type: registry.Worker, Address: addrs[i], Boot: boot(i)})
+		if err != nil {
+			return err
+		}
+		f.members[i], err = gossip.Start(gossip.Config{
+			Name: string(name(i)), Boot: string(boot(i)), Label: string(in.ClusterID), Role: gossip.Node,
+			Bind: addrs[i], Profile: profile, Seeds: func() []string { return in.Seeds },
+		})
+		return err
+	})
+}
+
+func (f *full) closeAll() {
+	var all sync.WaitGroup
+	for _, g := range f.members {
+		if g != nil {
+			all.Go(func() { _ = g.Close() })
+		}
+	}
+	all.Wait()
+}
+
+// awaitView waits until every view has all members, and every replica shows them
+// as alive.
+func (f *full) awaitView() {
+	f.t.Helper()
+	procs.Eventually(f.t, comeIn, func() error { return f.views(gossiping) })
+	procs.Eventually(f.t, comeIn, func() error { return f.alive(gossiping) })
+}
+
+func (f *full) views(want int) error {
+	for i, g := range f.members {
+		if n := len(g.Members()); i < want && n != want+len(f.c.Replicas) {
+			return fmt.Errorf("%s sees %d members, want %d", name(i), n, want+len(f.c.Replicas))
+		}
+	}
+	return nil
+}
+
+// alive looks whether every replica has so many nodes alive.
+func (f *full) alive(want int) error {
+	for _, r := range f.c.Replicas {
+		ctx, cancel := context.WithTimeout(f.t.Context(), 10*time.Second)
+		p, err := r.Client.Pool("worker").Info(ctx, false, client.Local())
+		cancel()
+		if err != nil {
+			return err
+		}
+		if p.AliveCount != want || len(p.Members) != registered {
+			return fmt.Errorf("%s shows %d of %d members alive, want %d of %d", r.Name, p.AliveCount, len(p.Members), want, registered)
+		}
+	}
+	return nil
+}
+
+func (f *full) allAlive(want int, when string) {
+	f.t.Helper()
+	if err := f.alive(want); err != nil {
+		f.t.Errorf("%s %v", when, err)
+	}
+}
+
+// kill ends the last member without a goodbye, and gives how long it took until
+// every replica had it failed, and until no view had it any more.
+func (f *full) kill() (failed, gone time.Duration) {
+	f.t.Helper()
+	last, began := gossiping-1, time.Now()
+	_ = f.members[last].Close()
+	procs.Eventually(f.t, profile.Suspicion(gossiping)+late, func() error { return f.alive(last) })
+	failed = time.Since(began).Round(10 * time.Millisecond)
+	procs.Eventually(f.t, profile.Suspicion(gossiping)+late, func() error { return f.views(last) })
+	return failed, time.Since(began).Round(10 * time.Millisecond)
+}
+
+// hrw is what a key of the full pool takes, one after the other.
+func (f *full) hrw() time.Duration {
+	f.t.Helper()
+	const calls = 200
+	pool := f.client.Pool("worker")
+	took := f.timed(func() {
+		for i := range calls {
+			if a, err := pool.HRW(f.t.Context(), hrw.String(fmt.Sprint(i)), client.Local()); err != nil || a.Node == "" {
+				f.t.Fatalf("key %d: %+v, %v", i, a, err)
+			}
+		}
+	})
+	return took / calls
+}
+
+// costs is what replicas and members take when nothing happens.
+func (f *full) costs() string {
+	before := make([]time.Duration, len(f.c.Replicas))
+	for i, r := range f.c.Replicas {
+		before[i] = f.processor(r.Pid())
+	}
+	own := f.processor(os.Getpid())
+	<-time.After(rest)
+	var b strings.Builder
+	for i, r := range f.c.Replicas {
+		fmt.Fprintf(&b, "%s %.1f %% of a core and %d MB, ", r.Name, 100*(f.processor(r.Pid())-before[i]).Seconds()/rest.Seconds(), f.resident(r.Pid())>>20)
+	}
+	fmt.Fprintf(&b, "each of %d members %.2f %% of a core and %d KB", gossiping,
+		100*(f.processor(os.Getpid())-own).Seconds()/rest.Seconds()/gossiping, f.resident(os.Getpid())>>10/gossiping)
+	return b.String()
+}
+
+// processor is the time that a process has had of one.
+func (f *full) processor(pid int) time.Duration {
+	f.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		f.t.Fatalf("%v: %s has no such numbers", err, runtime.GOOS)
+	}
+	_, behind, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(behind)
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * (time.Second / 100) // Linux counts in hundredths
+}
+
+func (f *full) resident(pid int) int {
+	f.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return pages * syscall.Getpagesize()
+}
