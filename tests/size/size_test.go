@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestAFullCluster(t *testing.T) {
 	c.AwaitReady(procs.Ready)
 	f := &full{t: t, c: c, client: c.Client()}
 	f.report("registered %d nodes in %s", registered-gossiping, f.timed(f.register))
-	f.report("%d members joined in %s", gossiping, f.timed(f.join))
+	f.report("%d members joined in %s, and %d times asked again", gossiping, f.timed(f.join), f.again.Load())
 	f.report("then every member and replica saw all of them in %s", f.timed(f.awaitView))
 	f.report("at rest: %s", f.costs())
 	f.allAlive(gossiping, "after a rest")
@@ -57,6 +58,7 @@ type full struct {
 	c       *procs.Cluster
 	client  *client.Client
 	members []*gossip.Gossip
+	again   atomic.Int32 // joins that were asked for again
 }
 
 func (f *full) report(format string, args ...any) { f.t.Logf(format, args...) }
@@ -107,7 +109,7 @@ func (f *full) join() {
 	f.t.Cleanup(f.closeAll)
 	addrs := procs.FreeAddrs(f.t, gossiping)
 	f.each(gossiping, func(ctx context.Context, i int) error {
-		in, err := f.client.Join(ctx, client.Life{Name: name(i), Type: registry.Worker, Address: addrs[i], Boot: boot(i)})
+		in, err := f.joinOne(ctx, client.Life{Name: name(i), Type: registry.Worker, Address: addrs[i], Boot: boot(i)})
 		if err != nil {
 			return err
 		}
@@ -117,6 +119,21 @@ func (f *full) join() {
 		})
 		return err
 	})
+}
+
+// joinOne asks again as an agent does: a life joins once, however often it asks.
+func (f *full) joinOne(ctx context.Context, life client.Life) (client.Admission, error) {
+	for {
+		in, err := f.client.Join(ctx, life)
+		if err == nil || ctx.Err() != nil {
+			return in, err
+		}
+		f.again.Add(1)
+		select {
+		case <-ctx.Done():
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
 }
 
 func (f *full) closeAll() {
