@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -189,5 +191,60 @@ func TestACompactionThatIsCutOff(t *testing.T) {
 	c.kill(r)
 	if first := firstOf(t, r.dir); first != last-9 {
 		t.Errorf("the log begins at %d and ends at %d, want ten entries", first, last)
+	}
+}
+
+// TestASnapshotThatIsCutOff: a process that is killed while it writes a snapshot
+// leaves a part of one. That is not taken for the whole; the one before it and the
+// log have everything, and the next snapshot is made.
+func TestASnapshotThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.tune = func(o *replica.Options) { o.Compact(10, 8) }
+	r := c.start("one", freePort(t), nil)
+	c.ready(r)
+	for i := range 40 {
+		c.put(r, registry.PoolName(fmt.Sprintf("p-%d", i)))
+	}
+	if err := r.Raft().Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		c.put(r, registry.PoolName(fmt.Sprintf("p-%d", 40+i)))
+	}
+	c.kill(r)
+	dir := filepath.Join(r.dir, "snapshots")
+	whole, err := os.ReadDir(dir)
+	if err != nil || len(whole) != 1 {
+		t.Fatalf("%d snapshots, %v; want the one that was made", len(whole), err)
+	}
+	state, err := os.ReadFile(filepath.Join(dir, whole[0].Name(), "state.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := filepath.Join(dir, "9-99-1700000000000.tmp") // newer than the whole one
+	if err := os.Mkdir(cut, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cut, "state.bin"), state[:len(state)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	r = c.start("one", r.api, nil)
+	c.ready(r)
+	for i := range 60 {
+		if !c.shows(r, registry.PoolName(fmt.Sprintf("p-%d", i)), registry.ReadOptions{}) {
+			t.Fatalf("p-%d is lost", i)
+		}
+	}
+	c.put(r, "more")
+	if err := r.Raft().Snapshot().Error(); err != nil {
+		t.Errorf("the next snapshot: %v", err)
+	}
+	c.kill(r)
+	r = c.start("one", r.api, nil)
+	c.ready(r)
+	if !c.shows(r, "more", registry.ReadOptions{}) {
+		t.Error("what the next snapshot had is lost")
 	}
 }
