@@ -59,8 +59,10 @@ func newStepClient(w *stepWorld, at int) *stepClient {
 func (w *stepWorld) someCall() {
 	turn := registry.Turn{Pool: "proxy", Key: fmt.Sprint(w.rnd.IntN(2)), Count: 1}
 	switch w.rnd.IntN(8) {
-	case 0, 1:
+	case 0:
 		turn.Pool = "worker"
+	case 1:
+		turn.Pool = "lone"
 	case 2:
 		turn.Count = 1 + w.rnd.IntN(20)
 	case 3:

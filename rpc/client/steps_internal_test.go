@@ -92,7 +92,7 @@ func stepMust() []string {
 		"retry answered from the table", "retry answered from the table in a later term", "twice in one entry",
 		"unknown, and done", "unknown, and not done", "said not to be done", "deadline", "refused",
 		"session forgotten", "session renewed", "doubt in a forgotten session", "crash", "came back from a snapshot",
-		"snapshot installed", "node failed", "node came back", "stale liveness skipped", "an hour passed",
+		"snapshot installed", "node failed", "node came back", "stale liveness skipped", "suspect seen by another", "an hour passed",
 		"answer lost", "request lost", "gave up in a batch", "deposed leader asked", "nobody eligible",
 		"plain, unknown, and done",
 	}

@@ -21,11 +21,16 @@ type stepNode struct {
 	boot  registry.BootID // of the life that lives; empty if none does
 }
 
-// populate has all nodes join, before anything goes wrong. The proxies never die.
+// populate has all nodes join, before anything goes wrong. The proxies never die;
+// the lone one is alone in its pool, so that nobody is eligible when it does.
 func (w *stepWorld) populate() {
-	for i := range 9 {
+	w.commit(&stepEntry{data: w.encode(w.reign, registry.RegisterPool{Spec: registry.Spec{Name: "lone", NodeType: "lone"}})})
+	for i := range 10 {
 		n := &stepNode{w: w, name: registry.NodeName(fmt.Sprintf("n-%d", i)), of: registry.Worker}
-		if i >= 5 {
+		switch {
+		case i == 9:
+			n.of = "lone"
+		case i >= 5:
 			n.of = registry.Proxy
 		}
 		n.lives++
@@ -35,7 +40,7 @@ func (w *stepWorld) populate() {
 		}
 		e := &stepEntry{data: w.encode(w.reign, registry.JoinNode{Name: n.name, Type: n.of, Boot: n.boot, Address: "h:1"})}
 		w.commit(e)
-		if n.of == registry.Worker {
+		if n.of != registry.Proxy {
 			w.nodes = append(w.nodes, n)
 		}
 	}
@@ -119,12 +124,16 @@ func (r *stepReplica) reconcile() bool {
 	suspicion := registry.Millis(stepSuspicion.Milliseconds())
 	view, _ := r.machine.View()
 	in := registry.ReconcileInput{
-		State: view, Now: now, WarmUp: now < 2*suspicion, Suspicion: suspicion, Memory: r.reign.memory, By: r.name,
+		State: view, Now: now, WarmUp: now < 2*suspicion, Suspicion: suspicion, Replicas: len(r.w.replicas), Memory: r.reign.memory, By: r.name,
 	}
 	for name, boot := range r.shown { // any order: Decide sorts
 		in.View = append(in.View, registry.Seen{Name: name, Boot: boot, Addr: "h:3"})
 	}
 	out := registry.Decide(in)
+	if len(out.Suspects) > 0 {
+		in.Memory, in.Said = out.Memory, r.w.whoSees(out.Suspects)
+		out = registry.Decide(in)
+	}
 	r.reign.memory = out.Memory
 	if len(out.Command.Changes) == 0 {
 		return out.Wake > 0
@@ -132,6 +141,31 @@ func (r *stepReplica) reconcile() bool {
 	r.w.note("%s reports %d changes", r.name, len(out.Command.Changes))
 	r.reign.propose(r.w, &stepEntry{data: r.w.encode(r.reign, out.Command)})
 	return true
+}
+
+// whoSees has the replicas that can be reached say what they see of suspects, or
+// whether they answer.
+func (w *stepWorld) whoSees(suspects []registry.Suspect) (said []registry.Said) {
+	for _, s := range suspects {
+		one := registry.Said{Life: s.Life, Probed: s.Probe}
+		for _, r := range w.replicas {
+			if !r.up || w.odds(3) {
+				continue
+			}
+			sees := r.shown[s.Name] == s.Boot
+			if s.Probe {
+				sees = slices.ContainsFunc(w.nodes, func(n *stepNode) bool { return n.name == s.Name && n.boot == s.Boot })
+			}
+			if sees {
+				one.SeenBy = r.name
+				w.count("suspect seen by another")
+			} else {
+				one.Missed++
+			}
+		}
+		said = append(said, one)
+	}
+	return said
 }
 
 // heal ends all that is wrong, and has the leader look until it has nothing more
