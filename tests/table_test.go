@@ -97,6 +97,7 @@ func layers() map[string]layer {
 		},
 		"tests/conformance": {own: []string{"registry", "registry/hrw"}},
 		"tests/e2e":         {},
+		"tests/simnet":      {modules: []string{memberlist}},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},
 		"tests/mutants":     {}, // a command
 		"tests/size":        {},
