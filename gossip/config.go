@@ -54,8 +54,12 @@ type Config struct {
 	Logger hclog.Logger
 	// Transport replaces the network, in simulations; nil is TCP and UDP on
 	// Bind. Start takes it over: Close shuts it down.
-	Transport memberlist.Transport
+	Transport Transport
 }
+
+// Transport is memberlist's network, under a name that those who only pass it
+// on can use.
+type Transport = memberlist.Transport
 
 // withDefaults fills in what zero means.
 func (c Config) withDefaults() Config {

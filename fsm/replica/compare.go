@@ -147,9 +147,24 @@ func (h machineHooks) build(halt func(error)) *fsm.Machine {
 }
 
 // driven is what Raft drives.
-func (h machineHooks) driven(m *fsm.Machine) raft.FSM {
-	if h.wrap != nil {
-		return h.wrap(m)
+func (r *Replica) driven() raft.FSM {
+	switch {
+	case r.opts.machine.wrap != nil:
+		return r.opts.machine.wrap(r.machine)
+	case r.opts.Applying != nil:
+		return overheard{r.machine, r.opts.Applying}
 	}
-	return m
+	return r.machine
+}
+
+// overheard is a machine whose entries somebody else hears of first.
+type overheard struct {
+	*fsm.Machine
+	applying func([]*raft.Log)
+}
+
+// ApplyBatch applies entries.
+func (o overheard) ApplyBatch(entries []*raft.Log) []any {
+	o.applying(entries)
+	return o.Machine.ApplyBatch(entries)
 }

@@ -34,9 +34,6 @@ type diskHooks struct {
 	// callMax is in place of storeCallMax, and chunk of deleteChunk.
 	callMax time.Duration
 	chunk   uint64
-	// trailing is in place of the number of entries that Raft keeps behind a
-	// snapshot.
-	trailing uint64
 	// free is in place of what the operating system says of room.
 	free func(dir string) (space, error)
 }

@@ -39,7 +39,7 @@ func (o *Options) FailStore(fault func(call string) error, callMax time.Duration
 }
 
 // Compact lets a test see compactions of few entries.
-func (o *Options) Compact(trailing, chunk uint64) { o.disk.trailing, o.disk.chunk = trailing, chunk }
+func (o *Options) Compact(trailing, chunk uint64) { o.Timings.Trailing, o.disk.chunk = trailing, chunk }
 
 // FreeSpace lets a test say how many bytes are free, and how many there are.
 func (o *Options) FreeSpace(is func(dir string) (free, total uint64)) {

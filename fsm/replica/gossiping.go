@@ -26,7 +26,13 @@ type gossipPort struct {
 // portTries is how often reserve looks for a port that is free for both.
 const portTries = 20
 
-func (p *gossipPort) reserve(bind, advertiseHost string) (err error) {
+// reserve takes the address; on another network than sockets it is as it was
+// given, and nobody else's.
+func (p *gossipPort) reserve(network Network, bind, advertiseHost string) (err error) {
+	if network != nil {
+		p.bind, p.advertise = bind, advertised(advertiseHost, address(bind))
+		return nil
+	}
 	for range portTries {
 		if err = p.try(bind); err == nil {
 			p.advertise = advertised(advertiseHost, p.tcp.Addr())
@@ -66,6 +72,13 @@ func (p *gossipPort) release() {
 
 func (r *Replica) startGossip(id registry.ClusterID) error {
 	r.gossip.release()
+	var over gossip.Transport // nil: sockets, which gossip opens itself
+	if n := r.opts.Network; n != nil {
+		var err error
+		if over, err = n.Gossip(r.gossip.bind); err != nil {
+			return fmt.Errorf("gossip address %s: %w", r.gossip.bind, err)
+		}
+	}
 	g, err := gossip.Start(gossip.Config{
 		Name:      string(r.opts.Name),
 		Boot:      string(r.boot),
@@ -77,6 +90,7 @@ func (r *Replica) startGossip(id registry.ClusterID) error {
 		Profile:   r.opts.GossipProfile,
 		Seeds:     r.gossipSeeds,
 		Logger:    r.log.Named("gossip"),
+		Transport: over,
 	})
 	if err != nil {
 		return fmt.Errorf("gossip address %s: %w", r.gossip.bind, err)

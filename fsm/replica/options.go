@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 )
@@ -37,6 +38,13 @@ type Options struct {
 	Logger        hclog.Logger
 	// Caller reaches the other replicas.
 	Caller Caller
+	// Network is where Raft and gossip listen and call; nil is TCP and UDP. It is
+	// for simulations.
+	Network Network
+	// Applying is told of entries that are about to be applied, in order, by the
+	// goroutine that applies them. It must neither change nor block. It is for
+	// tests that keep what the cluster decided; nil is nobody.
+	Applying func([]*raft.Log)
 	// Halt is called once with the error that makes it impossible to go on:
 	// an entry that cannot be applied, a store of another replica, a disk that
 	// fails or hangs. It must end the process and not return: whoever found the
@@ -59,8 +67,14 @@ type Timings struct {
 	// Commit bounds how long a follower's machine trails an idle leader's;
 	// 5 ms.
 	Commit time.Duration
-	// SnapshotEvery is how many entries are kept before a snapshot; 8,192.
+	// SnapshotEvery is how many entries are kept before a snapshot, 8,192, and
+	// SnapshotLook how often it is looked for how many there are, 2 min and up to
+	// twice that.
 	SnapshotEvery uint64
+	SnapshotLook  time.Duration
+	// Trailing is how many entries are kept behind a snapshot, for followers that
+	// trail a little; 10,240.
+	Trailing uint64
 }
 
 func (t *Timings) setDefaults() {
@@ -69,6 +83,8 @@ func (t *Timings) setDefaults() {
 	setDefault(&t.Lease, min(250*time.Millisecond, t.Heartbeat))
 	setDefault(&t.Commit, 5*time.Millisecond)
 	setDefault(&t.SnapshotEvery, 8192)
+	setDefault(&t.SnapshotLook, 2*time.Minute)
+	setDefault(&t.Trailing, 10240)
 }
 
 func setDefault[T comparable](p *T, v T) {
@@ -90,6 +106,16 @@ type Caller interface {
 	SeesNodes(ctx context.Context, api string, lives []registry.Life, probe bool) ([]registry.Sight, error)
 	NodesBroke(ctx context.Context, api string, lives []registry.Life) error
 	Liveness(ctx context.Context, api string, thaw bool, t registry.NodeType) (registry.LivenessReport, error)
+}
+
+// Network is what Raft and gossip use in place of sockets.
+type Network interface {
+	// ListenRaft takes the address for Raft's streams, and DialRaft opens one to
+	// another replica's within a time.
+	ListenRaft(bind string) (net.Listener, error)
+	DialRaft(to string, within time.Duration) (net.Conn, error)
+	// Gossip takes the address for gossip, which shuts the transport down.
+	Gossip(bind string) (gossip.Transport, error)
 }
 
 // validate reports every fault at once.

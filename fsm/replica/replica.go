@@ -106,10 +106,10 @@ func (r *Replica) open() (err error) {
 		return err
 	}
 	r.restored = r.store.snapshotTime(time.Now())
-	if r.streams, err = listenStreams(r.opts.RaftBind, r.opts.Advertise); err != nil {
+	if r.streams, err = listenStreams(r.opts.Network, r.opts.RaftBind, r.opts.Advertise); err != nil {
 		return fmt.Errorf("raft address %s: %w", r.opts.RaftBind, err)
 	}
-	if err := r.gossip.reserve(r.opts.GossipBind, r.opts.Advertise); err != nil {
+	if err := r.gossip.reserve(r.opts.Network, r.opts.GossipBind, r.opts.Advertise); err != nil {
 		return fmt.Errorf("gossip address %s: %w", r.opts.GossipBind, err)
 	}
 	r.book = newBook(r.store.id.Book)
@@ -146,7 +146,7 @@ func (r *Replica) Start() {
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
 	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
-	rf, err := raft.NewRaft(r.raftConfig(notify), r.opts.machine.driven(r.machine), r.store.logs, r.store.votes, r.store.snapshots, tr)
+	rf, err := raft.NewRaft(r.raftConfig(notify), r.driven(), r.store.logs, r.store.votes, r.store.snapshots, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
 	}
@@ -179,13 +179,12 @@ func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	c.LeaderLeaseTimeout = t.Lease
 	c.CommitTimeout = t.Commit
 	c.SnapshotThreshold = t.SnapshotEvery
+	c.SnapshotInterval = t.SnapshotLook
+	c.TrailingLogs = t.Trailing
 	c.BatchApplyCh = true
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
 	c.Logger = newQuiet(r.log.Named("raft"), &r.stopping)
-	if kept := r.opts.disk.trailing; kept > 0 {
-		c.TrailingLogs = kept
-	}
 	return c
 }
 

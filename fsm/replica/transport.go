@@ -138,6 +138,7 @@ func (t *transport) Close() error {
 // streams is Raft's listener; it knows the connections that came in.
 type streams struct {
 	net.Listener
+	dial      func(to string, within time.Duration) (net.Conn, error)
 	advertise net.Addr
 
 	mu struct {
@@ -155,12 +156,17 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
-func listenStreams(bind, advertiseHost string) (*streams, error) {
-	l, err := net.Listen("tcp", bind)
+// listenStreams takes the address on the network, which is TCP if it is nil.
+func listenStreams(network Network, bind, advertiseHost string) (*streams, error) {
+	listen, dial := listenTCP, dialTCP
+	if network != nil {
+		listen, dial = network.ListenRaft, network.DialRaft
+	}
+	l, err := listen(bind)
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{Listener: l, advertise: address(advertised(advertiseHost, l.Addr()))}
+	s := &streams{Listener: l, dial: dial, advertise: address(advertised(advertiseHost, l.Addr()))}
 	s.mu.in = make(map[net.Conn]struct{})
 	return s, nil
 }
@@ -170,7 +176,13 @@ func (s *streams) Addr() net.Addr { return s.advertise }
 
 // Dial opens a connection to another replica's Raft.
 func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(to), timeout)
+	return s.dial(string(to), timeout)
+}
+
+func listenTCP(bind string) (net.Listener, error) { return net.Listen("tcp", bind) }
+
+func dialTCP(to string, within time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", to, within)
 }
 
 // Accept takes the next connection in.

@@ -14,7 +14,7 @@ import (
 
 func newTestTransport(t *testing.T) *transport {
 	t.Helper()
-	s, err := listenStreams("127.0.0.1:0", "")
+	s, err := listenStreams(nil, "127.0.0.1:0", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestEntriesWaitOutAFollower(t *testing.T) {
 		t.Fatalf("the entries did not wait: %v", err)
 	case <-time.After(3 * waitOutLook):
 	}
-	s, err := listenStreams(addr, "")
+	s, err := listenStreams(nil, addr, "")
 	if err != nil {
 		t.Fatal(err)
 	}
