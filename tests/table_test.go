@@ -98,6 +98,13 @@ func layers() map[string]layer {
 		"tests/conformance": {own: []string{"registry", "registry/hrw"}},
 		"tests/e2e":         {},
 		"tests/simnet":      {modules: []string{memberlist}},
+		"tests/sim": {
+			own: []string{
+				"registry", "registry/hrw", "fsm", "fsm/replica", "gossip",
+				"rpc/client", "rpc/replicas", "rpc/server", "tests/simnet",
+			},
+			modules: []string{raft, hclog},
+		},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},
 		"tests/mutants":     {}, // a command
 		"tests/size":        {},

@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
+)
+
+// Applied is what the cluster has committed, as its replicas applied it. Each
+// entry that a replica applies is compared with what was applied at its index
+// before. It may be used from any goroutine.
+type Applied struct {
+	story *Timeline
+	mu    struct {
+		sync.Mutex
+		entries map[registry.Index]*raft.Log
+		last    registry.Index
+		faults  []string
+		// at is, of each replica, the index that it applied last.
+		at map[registry.ReplicaName]registry.Index
+		// watchers are told of each entry when the first replica applies it.
+		watchers []func(*raft.Log, fsm.Entry)
+	}
+}
+
+func newApplied(story *Timeline) *Applied {
+	a := &Applied{story: story}
+	a.mu.entries = make(map[registry.Index]*raft.Log)
+	a.mu.at = make(map[registry.ReplicaName]registry.Index)
+	return a
+}
+
+// life is what one run of a replica's process calls before it applies.
+func (a *Applied) life(name registry.ReplicaName) func([]*raft.Log) {
+	var last registry.Index
+	return func(entries []*raft.Log) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, l := range entries {
+			index := registry.Index(l.Index)
+			if index <= last {
+				a.faultLocked("%s applies %d after %d", name, index, last)
+			}
+			last = index
+			a.mu.at[name] = index
+			a.noteLocked(name, l)
+		}
+	}
+}
+
+func (a *Applied) noteLocked(name registry.ReplicaName, l *raft.Log) {
+	index := registry.Index(l.Index)
+	if was := a.mu.entries[index]; was != nil {
+		if was.Term != l.Term || was.Type != l.Type || !bytes.Equal(was.Data, l.Data) {
+			a.faultLocked("%s applies something else at %d than was applied there: term %d, %x, not term %d, %x", name, index, l.Term, l.Data, was.Term, was.Data)
+		}
+		return
+	}
+	kept := &raft.Log{Index: l.Index, Term: l.Term, Type: l.Type, Data: bytes.Clone(l.Data)}
+	a.mu.entries[index] = kept
+	a.mu.last = max(a.mu.last, index)
+	if l.Type != raft.LogCommand {
+		return
+	}
+	e, err := fsm.DecodeEntry(l.Data)
+	if err != nil {
+		a.faultLocked("%s applies what cannot be decoded at %d: %v", name, index, err)
+		return
+	}
+	switch c := e.Command.(type) {
+	case registry.TermStart:
+		a.story.note("%s leads in term %d, at %d", c.Leader, l.Term, l.Index)
+	case registry.ReportLiveness:
+		for _, n := range c.Changes {
+			a.story.note("node %s is %s: %s", n.Name, n.State, n.Reason)
+		}
+	}
+	for _, w := range a.mu.watchers {
+		w(kept, e)
+	}
+}
+
+func (a *Applied) faultLocked(format string, args ...any) {
+	f := fmt.Sprintf(format, args...)
+	a.story.note("FAULT: %s", f)
+	a.mu.faults = append(a.mu.faults, f)
+}
+
+// Watch tells w of each command, once, when a replica is the first to apply it.
+func (a *Applied) Watch(w func(*raft.Log, fsm.Entry)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.mu.watchers = append(a.mu.watchers, w)
+}
+
+// Faults are the differences between replicas that were found.
+func (a *Applied) Faults() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.faults
+}
+
+// Last is the highest index that was applied.
+func (a *Applied) Last() registry.Index {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.last
+}
+
+// Entries gives what was committed, in order.
+func (a *Applied) Entries() (entries []*raft.Log) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := registry.Index(1); i <= a.mu.last; i++ {
+		if l := a.mu.entries[i]; l != nil {
+			entries = append(entries, l)
+		}
+	}
+	return entries
+}
+
+// writeScript writes what was committed to a file: one entry a line, its index,
+// its term and its bytes in hex, and the command for people behind them.
+func (a *Applied) writeScript() (path string, err error) {
+	f, err := os.CreateTemp("", "rota-sim-*.script")
+	if err != nil {
+		return "", err
+	}
+	w := bufio.NewWriter(f)
+	for _, l := range a.Entries() {
+		if l.Type != raft.LogCommand {
+			continue
+		}
+		e, err := fsm.DecodeEntry(l.Data)
+		fmt.Fprintf(w, "%d %d %s # %T %+v", l.Index, l.Term, hex.EncodeToString(l.Data), e.Command, e.Command)
+		if err != nil {
+			fmt.Fprintf(w, " %v", err)
+		}
+		fmt.Fprintln(w)
+	}
+	if err := w.Flush(); err != nil {
+		return "", err
+	}
+	return f.Name(), f.Close()
+}

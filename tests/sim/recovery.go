@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/rpc/client"
+)
+
+// probePool is the pool that probes ask.
+const probePool registry.PoolName = "probe"
+
+// probeTime bounds one try of a probe.
+const probeTime = time.Second
+
+// The promise: after faults heal, writes and reads on every replica, and gossip
+// whole.
+const (
+	servesWithin = 5 * time.Second
+	wholeWithin  = 60 * time.Second
+)
+
+// EventuallyServes wants a write and a linearizable read answered by each
+// replica that runs, within the time from now.
+func (c *Cluster) EventuallyServes(within time.Duration) {
+	c.t.Helper()
+	start := time.Now()
+	if err := c.each(func(r *Replica) error { return c.probe(r, start.Add(within)) }); err != nil {
+		c.t.Fatalf("%s, not within %s: every replica serves: %v", c.Story.now(), within, err)
+	}
+	c.Story.note("every replica serves, %v after", time.Since(start))
+}
+
+// probe writes and reads at one replica until both have succeeded.
+func (c *Cluster) probe(r *Replica, until time.Time) error {
+	var wrote bool
+	for {
+		ctx, cancel := context.WithDeadline(context.Background(), earlier(until, time.Now().Add(probeTime)))
+		err := tryProbe(ctx, r.probe, &wrote)
+		cancel()
+		if err == nil || !time.Now().Before(until) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func tryProbe(ctx context.Context, cl *Client, wrote *bool) error {
+	if !*wrote {
+		if _, err := cl.RegisterPool(ctx, registry.Spec{Name: probePool, NodeType: registry.Worker}, client.RegisterOptions{}); err != nil {
+			return fmt.Errorf("write: %w", err)
+		}
+		*wrote = true
+	}
+	if _, err := cl.Pool(probePool).HRW(ctx, hrw.String("x")); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// EventuallyWhole wants everyone who runs in the view of everyone who runs.
+func (c *Cluster) EventuallyWhole(within time.Duration) {
+	c.t.Helper()
+	start := time.Now()
+	c.Eventually(within, "gossip is whole", c.gossipIsWhole)
+	c.Story.note("gossip is whole, %v after", time.Since(start))
+}
+
+func (c *Cluster) gossipIsWhole() error {
+	running := c.Running()
+	for _, r := range running {
+		p := r.runs.Load()
+		if n := p.replica.Self().GossipMembers; n != len(running) {
+			return fmt.Errorf("%s sees %d replicas of %d", r.Name, n, len(running))
+		}
+		for _, a := range c.agents {
+			if sees := a.running() && p.replica.SeesNode(context.Background(), a.Name, a.Boot()); sees != a.running() {
+				return fmt.Errorf("%s sees %s: %v", r.Name, a.Name, sees)
+			}
+		}
+	}
+	for _, a := range c.agents {
+		if n := len(running) + c.agentsRunning(); a.running() && len(a.members()) != n {
+			return fmt.Errorf("%s sees %d members of %d", a.Name, len(a.members()), n)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) agentsRunning() (n int) {
+	for _, a := range c.agents {
+		if a.running() {
+			n++
+		}
+	}
+	return n
+}
+
+// EventuallyKnows wants the registry, at each replica, to have the nodes as they
+// are: alive in the life that runs, or not alive.
+func (c *Cluster) EventuallyKnows(within time.Duration) {
+	c.t.Helper()
+	start := time.Now()
+	c.Eventually(within, "the registry knows who is alive", func() error { return c.each(c.nodesAreRight) })
+	c.Story.note("the registry knows who is alive, %v after", time.Since(start))
+}
+
+func (c *Cluster) nodesAreRight(r *Replica) error {
+	view, _, err := r.runs.Load().replica.Read(context.Background(), registry.ReadOptions{Consistency: registry.Local})
+	if err != nil {
+		return err
+	}
+	known := make(map[registry.NodeName]registry.Node)
+	for _, n := range view.Layout() {
+		known[n.Name] = n
+	}
+	for _, a := range c.agents {
+		is := known[a.Name]
+		if a.running() && (is.State != registry.Alive || is.Boot != a.Boot()) {
+			return fmt.Errorf("%s is %s as %s (%s), and lives as %s", a.Name, is.State, is.Boot, is.Reason, a.Boot())
+		}
+		if !a.running() && is.State == registry.Alive {
+			return fmt.Errorf("%s is alive, and does not run", a.Name)
+		}
+	}
+	return nil
+}
+
+// Recovers is what is promised once faults have healed.
+func (c *Cluster) Recovers() {
+	c.t.Helper()
+	c.EventuallyServes(servesWithin)
+	c.EventuallyWhole(wholeWithin)
+	c.EventuallyKnows(wholeWithin)
+	for _, f := range c.Log.Faults() {
+		c.t.Error(f)
+	}
+}
