@@ -15,6 +15,7 @@ const (
 	memberlist = "github.com/hashicorp/memberlist"
 	metrics    = "github.com/hashicorp/go-metrics"
 	pflag      = "github.com/spf13/pflag"
+	porcupine  = "github.com/anishathalye/porcupine"
 	prometheus = "github.com/prometheus/client_golang"
 	protobuf   = "google.golang.org/protobuf"
 	raft       = "github.com/hashicorp/raft"
@@ -91,6 +92,10 @@ func layers() map[string]layer {
 			modules: []string{cobra, pflag, yaml, prometheus, term, hclog, metrics, protobuf},
 		},
 		"tests": {},
+		"tests/check": {
+			own:     []string{"fsm", "registry", "registry/hrw"},
+			modules: []string{porcupine, raft},
+		},
 		"tests/bench": { // a module of its own
 			own:     []string{"registry", "registry/hrw", "gossip", "rpc/client", gen, genConnect},
 			modules: []string{etcd, redis, grpc, zap},
@@ -115,7 +120,7 @@ func layers() map[string]layer {
 func testModules() []string {
 	return []string{
 		"github.com/google/go-cmp", "pgregory.net/rapid", "github.com/cockroachdb/datadriven", "github.com/rogpeppe/go-internal",
-		"github.com/anishathalye/porcupine", raft, memberlist, hclog, metrics, connect, grpc, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
+		porcupine, raft, memberlist, hclog, metrics, connect, grpc, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
 	}
 }
 

@@ -1,0 +1,141 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+)
+
+// Counters say how often a run saw what it is there to see: a run that never
+// did proves nothing, however little it found.
+type Counters struct {
+	Operations, OK, Failed, Unknown int
+	// LeaderChanges are the terms that began, but for the first one.
+	LeaderChanges int
+	// ChangesInFlight are the changes of leader over which a round robin was
+	// under way: called while an earlier term still gave answers, and answered
+	// in this one.
+	ChangesInFlight int
+	// RetriesAfterChange are requests that were answered with what an earlier
+	// leader's term had taken.
+	RetriesAfterChange int
+	// SnapshotsUnderLoad are snapshots that a replica got from another one while
+	// the load went on. The log does not show them: the run counts them.
+	SnapshotsUnderLoad int
+	// FollowerReadsAtChange are linearizable reads that a follower answered
+	// within 10 ms of the first entry of a term.
+	FollowerReadsAtChange int
+	// UnknownCommitted and UnknownNot are the calls whose outcome was unknown, by
+	// what the log says.
+	UnknownCommitted, UnknownNot int
+}
+
+// Add adds another run's.
+func (c *Counters) Add(o Counters) {
+	to, from := reflect.ValueOf(c).Elem(), reflect.ValueOf(o)
+	for i := range to.NumField() {
+		to.Field(i).SetInt(to.Field(i).Int() + from.Field(i).Int())
+	}
+}
+
+// Require says which of the counters are lower than they must be.
+func (c Counters) Require(least Counters) error {
+	var missing []error
+	have, want := reflect.ValueOf(c), reflect.ValueOf(least)
+	for i := range have.NumField() {
+		if h, w := have.Field(i).Int(), want.Field(i).Int(); h < w {
+			missing = append(missing, fmt.Errorf("%s: %d, and at least %d are wanted: the run proves nothing of it", have.Type().Field(i).Name, h, w))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// nearChange is how close to a change of leader a read must be.
+const nearChange = 10 * time.Millisecond
+
+// Count counts what the operations and the log show. The run began at that wall
+// time, by the clocks of the replicas.
+func (f *Facts) Count(ops []Operation, began time.Time) Counters {
+	c := Counters{Operations: len(ops)}
+	for i := range ops {
+		switch ops[i].Outcome {
+		case OK:
+			c.OK++
+		case Failed:
+			c.Failed++
+		case Unknown:
+			c.Unknown++
+		}
+	}
+	c.LeaderChanges = max(len(f.Starts)-1, 0)
+	c.ChangesInFlight = f.inFlight(ops)
+	c.RetriesAfterChange = f.retries()
+	c.FollowerReadsAtChange = f.nearReads(ops, began)
+	_, c.UnknownCommitted, c.UnknownNot = f.Resolve(ops)
+	return c
+}
+
+func (f *Facts) inFlight(ops []Operation) int {
+	lastOf := map[registry.Term]time.Duration{}
+	var terms []registry.Term
+	for i := range ops {
+		o := &ops[i]
+		if o.Outcome != OK || !o.linearizable() {
+			continue
+		}
+		if _, known := lastOf[o.Term]; !known {
+			terms = append(terms, o.Term)
+		}
+		lastOf[o.Term] = max(lastOf[o.Term], o.Returned)
+	}
+	slices.Sort(terms)
+	over := map[registry.Term]bool{}
+	for i := range ops {
+		o := &ops[i]
+		if o.Outcome != OK || o.Kind != RoundRobin || over[o.Term] {
+			continue
+		}
+		for _, t := range terms {
+			if t < o.Term && lastOf[t] > o.Called {
+				over[o.Term] = true
+				break
+			}
+		}
+	}
+	return len(over)
+}
+
+func (f *Facts) retries() (n int) {
+	leader := map[registry.Term]registry.ReplicaName{}
+	for _, s := range f.Starts {
+		leader[s.Term] = s.Leader
+	}
+	for i := range f.Turns {
+		t := &f.Turns[i]
+		if first := t.Result.Taken; first != (registry.Position{}) && leader[first.Term] != leader[t.Term] {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *Facts) nearReads(ops []Operation, began time.Time) (n int) {
+	for i := range ops {
+		o := &ops[i]
+		if o.Outcome != OK || o.Kind == RoundRobin || o.Kind == Write || !o.linearizable() {
+			continue
+		}
+		for _, s := range f.Starts[min(1, len(f.Starts)):] {
+			at := time.UnixMilli(int64(s.Wall)).Sub(began)
+			if o.ServedBy != s.Leader && o.Called <= at+nearChange && o.Returned >= at-nearChange {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}

@@ -1,0 +1,104 @@
+package check_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/tests/check"
+)
+
+// TestCounters claims that each thing is counted that a run must have seen, and
+// that a run that has not is told so by name.
+func TestCounters(t *testing.T) {
+	w := newWorld(t)
+	w.rr("a", 1)
+	over := w.rr("a", 1) // called in term 1, and answered in 3
+	before := w.rr("a", 1)
+	w.term = 3
+	w.start("r2")
+	read := w.hrw("k1")
+	w.take("a", 1, w.serial) // the last request again
+	w.rr("a", 1)
+	*over, *before = *before, *over
+	over.Called, over.Returned = before.Called, before.Called+30*ms
+	over.Position, over.Serial, over.Answers = w.ops[len(w.ops)-1].Position, w.serial, w.ops[len(w.ops)-1].Answers
+	w.ops = w.ops[:len(w.ops)-1]
+	read.ServedBy = "r3"
+	r := w.report()
+	c := r.Counters
+	if c.LeaderChanges != 1 || c.ChangesInFlight != 1 || c.RetriesAfterChange != 1 || c.FollowerReadsAtChange != 1 {
+		t.Errorf("counters %+v; %v", c, r.Violations)
+	}
+	least := check.Counters{LeaderChanges: 1, ChangesInFlight: 2, SnapshotsUnderLoad: 1}
+	err := c.Require(least)
+	if err == nil || !strings.Contains(err.Error(), "ChangesInFlight") || !strings.Contains(err.Error(), "SnapshotsUnderLoad") || strings.Contains(err.Error(), "LeaderChanges") {
+		t.Errorf("required %+v: %v", least, err)
+	}
+	c.Add(check.Counters{ChangesInFlight: 1, SnapshotsUnderLoad: 1})
+	if err := c.Require(least); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingCounted claims that a quiet run has nothing to show.
+func TestNothingCounted(t *testing.T) {
+	w := newWorld(t)
+	w.rr("a", 1)
+	w.hrw("k1").ServedBy = "r2"
+	if c := w.report().Counters; c.LeaderChanges != 0 || c.ChangesInFlight != 0 || c.RetriesAfterChange != 0 || c.FollowerReadsAtChange != 0 {
+		t.Errorf("counters %+v", c)
+	}
+}
+
+// TestLeaks claims that a descriptor, a goroutine and memory that stay are found
+// and that as much as allowed is not.
+func TestLeaks(t *testing.T) {
+	first, err := check.Process(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	now, err := check.Process(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	may := check.Usage{Descriptors: 0, Threads: 100, Resident: 1 << 30}
+	if found := check.Grown("this process", first, now, may); len(found) != 1 {
+		t.Errorf("an open file: %v", found)
+	}
+	may.Descriptors = 1
+	if found := check.Grown("this process", first, now, may); len(found) != 0 {
+		t.Errorf("an open file that is allowed: %v", found)
+	}
+	self, stop := check.Self(), make(chan struct{})
+	done := make(chan struct{})
+	go func() { <-stop; close(done) }()
+	if found := check.Grown("this process", self, check.Self(), check.Usage{Resident: 1 << 30}); len(found) != 1 {
+		t.Errorf("a goroutine: %v", found)
+	}
+	close(stop)
+	<-done
+	if now := check.Self(); now.Resident <= 0 || first.Resident <= 0 || first.Threads <= 0 {
+		t.Errorf("usage %+v, by the kernel %+v", now, first)
+	}
+}
+
+// TestEmptyHistory claims that nothing is wrong with nothing, and that an answer
+// without a log is.
+func TestEmptyHistory(t *testing.T) {
+	r := check.All(check.Run{})
+	if len(r.Violations) != 0 || r.Counters != (check.Counters{}) {
+		t.Errorf("%+v", r)
+	}
+	ops := []check.Operation{{Kind: check.HRW, Pool: "worker", Outcome: check.OK, Position: registry.Position{Index: 1, Term: 1}, Returned: time.Second}}
+	if r := check.All(check.Run{Ops: ops}); len(r.Violations) == 0 {
+		t.Error("an answer without any log was found right")
+	}
+}

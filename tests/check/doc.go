@@ -1,0 +1,30 @@
+// Package check says whether what the callers of a cluster saw can have come
+// from one correct registry, and whether a run saw what it was made to see.
+//
+// Simulation and real processes share it. Each records an [Operation] for every
+// call that it makes, keeps what was done, what surely was not and what is
+// unknown apart, and hands them over with the log of every replica:
+//
+//   - the logs must agree on every index that two replicas have applied, and
+//     have no gap (see [Merge]);
+//   - the witness check replays the log and looks up each answer at the index
+//     that it carries; who was called after another one's return has no lower
+//     index (see [Replay]). It takes one pass, and is the check that finds most;
+//   - porcupine, which knows nothing of indexes, looks for an order of the
+//     calls that a naive model of a rotation explains (see [Facts.Linearizable]);
+//   - the turns in the log are those that were answered and some of those whose
+//     outcome is unknown (see [Facts.Cursors]);
+//   - after each change the pools are whole, and a death moves the dead one's
+//     keys and no others (see [Replay], too);
+//   - nothing leaks (see [Grown]), and what the run is for has happened at all
+//     (see [Counters]).
+//
+// The witness check believes registry and fsm, which it replays with: a rule
+// that they have wrong on every replica alike is not its to find. The model,
+// the count of turns and the chain are written anew, and call neither.
+//
+// It never talks to a cluster, starts no process and reads no clock. Who calls
+// it: tests/sim and tests/chaos. Lost: porcupine alone, which takes memory by
+// the square of the calls; keeping the operations in a file, which costs more
+// than it explains, because a violation prints the few that it is about.
+package check
