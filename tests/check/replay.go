@@ -74,6 +74,7 @@ func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 	r := &replay{
 		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}},
 		at:    map[registry.Index][]*Operation{},
+		wrote: map[*Operation]registry.Index{},
 	}
 	r.machine = fsm.NewMachine(func(err error) { r.faults.add("log", "%v", err) })
 	r.expect(log, ops)
@@ -99,7 +100,15 @@ type replay struct {
 	taken   []Taken // of the entry under way
 	spent   map[cursor]map[registry.Answer]int
 	command registry.Command // of the entry under way
+	writes  []written        // but for turns, so far
+	wrote   map[*Operation]registry.Index
 	faults  faults
+}
+
+// written is a command of the log, as subject gives it.
+type written struct {
+	at   registry.Index
+	what registry.Command
 }
 
 // expect sorts the answers by the index that they carry.
@@ -130,6 +139,9 @@ func (r *replay) apply(e *Entry) bool {
 		return false
 	}
 	r.command = decoded.Command
+	if _, turns := r.command.(registry.RoundRobin); !turns {
+		r.writes = append(r.writes, written{e.Index, subject(r.command)})
+	}
 	out := r.machine.Apply(&raft.Log{Index: uint64(e.Index), Term: uint64(e.Term), Type: raft.LogCommand, Data: e.Data}).(*fsm.Outcome)
 	switch c := decoded.Command.(type) {
 	case registry.TermStart:
@@ -207,6 +219,9 @@ func (r *replay) order(ops []Operation) {
 		}
 		if o.linearizable() && newest != nil && o.Index < newest.Index {
 			r.faults.add("order", "%s: is older than what was answered before it was called: %s", o, newest)
+		}
+		if at, ok := r.wrote[o]; ok && newest != nil && at <= newest.Index {
+			r.faults.add("witness", "%s: stands in the log at %d last, before it was called: %s", o, at, newest)
 		}
 		if o.Consistency == registry.AtLeast && o.Index < o.AtLeast {
 			r.faults.add("order", "%s: asked for index %d or later", o, o.AtLeast)

@@ -41,13 +41,26 @@ func (r *replay) look(e *Entry, o *Operation) {
 		view, _ := r.machine.View()
 		err = same("nodes", view.Nodes(), o.Nodes)
 	case Write:
-		if want, got := subject(o.Command), subject(r.command); !reflect.DeepEqual(want, got) {
-			err = fmt.Errorf("the entry at that index is %T %+v", got, got)
-		}
+		err = r.lookWrite(o)
 	}
 	if err != nil {
 		r.faults.add("witness", "%s: %v", o, err)
 	}
+}
+
+// lookWrite looks for the command at the answer's index or before it: what a
+// write has made is read back, and that answer may stand at a later index. The
+// one found last is noted, since it must lie behind all that was answered before
+// the call.
+func (r *replay) lookWrite(o *Operation) error {
+	want := subject(o.Command)
+	for i := len(r.writes) - 1; i >= 0; i-- {
+		if reflect.DeepEqual(r.writes[i].what, want) {
+			r.wrote[o] = r.writes[i].at
+			return nil
+		}
+	}
+	return fmt.Errorf("no entry up to that index is one of it")
 }
 
 // lookTurn looks for the turn that gave the answers. One without a known request
