@@ -106,9 +106,10 @@ func layers() map[string]layer {
 		"tests/sim": {
 			own: []string{
 				"registry", "registry/hrw", "fsm", "fsm/replica", "gossip",
-				"rpc/client", "rpc/replicas", "rpc/server", "tests/simnet",
+				"rpc/client", "rpc/replicas", "rpc/server", "rpc/transport", "rpc/wire", gen, genConnect,
+				"tests/check", "tests/simnet",
 			},
-			modules: []string{raft, hclog},
+			modules: []string{raft, hclog, connect},
 		},
 		"tests/procs":       {own: []string{"registry", "rpc/client"}},
 		"tests/mutants":     {}, // a command

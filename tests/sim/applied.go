@@ -26,6 +26,10 @@ type Applied struct {
 		faults  []string
 		// at is, of each replica, the index that it applied last.
 		at map[registry.ReplicaName]registry.Index
+		// skipped are the indexes that a replica went over, as one does over Raft's
+		// no-ops: nobody may apply anything there.
+		skipped   map[registry.Index]registry.ReplicaName
+		installed int
 		// watchers are told of each entry when the first replica applies it.
 		watchers []func(*raft.Log, fsm.Entry)
 	}
@@ -35,8 +39,14 @@ func newApplied(story *Timeline) *Applied {
 	a := &Applied{story: story}
 	a.mu.entries = make(map[registry.Index]*raft.Log)
 	a.mu.at = make(map[registry.ReplicaName]registry.Index)
+	a.mu.skipped = make(map[registry.Index]registry.ReplicaName)
 	return a
 }
+
+// skippedMax is how many indexes in a row can be no-ops, one an election; who
+// skips more has restored a snapshot. Whoever sees to it that replicas keep more
+// entries behind a snapshot can tell the two apart.
+const skippedMax = 20
 
 // life is what one run of a replica's process calls before it applies.
 func (a *Applied) life(name registry.ReplicaName) func([]*raft.Log) {
@@ -49,11 +59,37 @@ func (a *Applied) life(name registry.ReplicaName) func([]*raft.Log) {
 			if index <= last {
 				a.faultLocked("%s applies %d after %d", name, index, last)
 			}
+			a.followsLocked(name, last, index)
 			last = index
 			a.mu.at[name] = index
 			a.noteLocked(name, l)
 		}
 	}
+}
+
+// followsLocked looks at what lies between two entries that a replica applied,
+// last being 0 for its first.
+func (a *Applied) followsLocked(name registry.ReplicaName, last, index registry.Index) {
+	if index > max(last, a.mu.at[name])+skippedMax {
+		a.story.note("%s goes on at %d with a snapshot of another, after %d", name, index, a.mu.at[name])
+		a.mu.installed++
+		return
+	}
+	if last == 0 || index > last+skippedMax {
+		return
+	}
+	for i := last + 1; i < index; i++ {
+		if a.mu.skipped[i] = name; a.mu.entries[i] != nil {
+			a.faultLocked("%s does not apply %d, and others do", name, i)
+		}
+	}
+}
+
+// Installed is how often a replica went on with a snapshot of another one.
+func (a *Applied) Installed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.mu.installed
 }
 
 func (a *Applied) noteLocked(name registry.ReplicaName, l *raft.Log) {
@@ -63,6 +99,9 @@ func (a *Applied) noteLocked(name registry.ReplicaName, l *raft.Log) {
 			a.faultLocked("%s applies something else at %d than was applied there: term %d, %x, not term %d, %x", name, index, l.Term, l.Data, was.Term, was.Data)
 		}
 		return
+	}
+	if other, ok := a.mu.skipped[index]; ok {
+		a.faultLocked("%s applies %d, and %s did not", name, index, other)
 	}
 	kept := &raft.Log{Index: l.Index, Term: l.Term, Type: l.Type, Data: bytes.Clone(l.Data)}
 	a.mu.entries[index] = kept

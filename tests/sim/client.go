@@ -14,6 +14,13 @@ type Client struct {
 	host *simnet.Host
 }
 
+// addHost makes a host for somebody else.
+func (c *Cluster) addHost(name string) *simnet.Host {
+	h := c.Net.Host(fmt.Sprintf("10.2.0.%d", 1+len(c.extra)))
+	c.extra[name] = h
+	return h
+}
+
 // NewClient makes a client of some replicas, which are all of them if none is
 // named.
 func (c *Cluster) NewClient(options client.Options, of ...*Replica) *Client {

@@ -38,7 +38,10 @@ type Cluster struct {
 	replicas []*Replica
 	agents   []*Agent
 	clients  []*Client
-	operator *Client // every replica's, in the order of their names
+	operator *Client
+	// distance is added to the delay of Raft's links between replicas.
+	distance time.Duration
+	extra    map[string]*simnet.Host // hosts of others, by their names
 }
 
 // bootTime is when a new cluster must be ready.
@@ -54,7 +57,7 @@ func New(t testing.TB, options Options) *Cluster {
 	if options.Timings.Commit == 0 {
 		options.Timings.Commit = 20 * time.Millisecond // of the 5 it is otherwise: idle replicas cost less
 	}
-	c := &Cluster{t: t, options: options, Net: simnet.New(options.Seed), Story: newTimeline()}
+	c := &Cluster{t: t, options: options, Net: simnet.New(options.Seed), Story: newTimeline(), extra: make(map[string]*simnet.Host)}
 	c.Log = newApplied(c.Story)
 	t.Cleanup(c.close)
 	dir := memoryDir(t)
@@ -107,7 +110,7 @@ func (c *Cluster) close() {
 		}
 	}
 	time.Sleep(10 * time.Second) // memberlist's timers run out
-	if c.t.Failed() {
+	if c.t.Failed() || os.Getenv("STORY") != "" {
 		c.t.Log("\n" + c.Story.String())
 		if path, err := c.Log.writeScript(); err != nil {
 			c.t.Logf("the committed commands were not written: %v", err)

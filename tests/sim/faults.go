@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/tests/simnet"
 )
 
@@ -118,6 +117,7 @@ func (k Cutting) Worsen(what string, others []string, change func(*simnet.Link))
 func (c *Cluster) Heal() {
 	c.Story.note("heal")
 	c.Net.Heal()
+	c.spread()
 }
 
 // RestartAll starts the replicas that are down.
@@ -163,6 +163,9 @@ func (c *Cluster) hosts() map[string]string {
 	for _, cl := range c.clients {
 		all[cl.Name] = cl.host.IP()
 	}
+	for name, h := range c.extra {
+		all[name] = h.IP()
+	}
 	return all
 }
 
@@ -198,14 +201,6 @@ func (c *Cluster) otherReplicas(names []string) (others []string) {
 func names(replicas ...*Replica) (list []string) {
 	for _, r := range replicas {
 		list = append(list, string(r.Name))
-	}
-	return list
-}
-
-// byName is names as registry has them.
-func byName(replicas []*Replica) (list []registry.ReplicaName) {
-	for _, r := range replicas {
-		list = append(list, r.Name)
 	}
 	return list
 }

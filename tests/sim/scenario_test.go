@@ -37,3 +37,18 @@ func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
 		c.Recovers()
 	})
 }
+
+func TestAWorkloadOverAKilledLeader(t *testing.T) {
+	scenario(t, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
+		c.StartAgents(3)
+		w := c.Work(sim.Mix{Sessions: 2, Libraries: 2, Plain: 1, Readers: 2, Writers: 1, Pause: 20 * time.Millisecond}, 1)
+		time.Sleep(2 * time.Second)
+		dead := c.KillLeader()
+		c.EventuallyServes(5 * time.Second)
+		time.Sleep(2 * time.Second)
+		c.Start(dead)
+		c.Recovers()
+		w.Stop()
+		t.Logf("%+v", w.Judge())
+	})
+}
