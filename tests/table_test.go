@@ -111,9 +111,9 @@ func layers() map[string]layer {
 			},
 			modules: []string{raft, hclog, connect},
 		},
-		"tests/procs":       {own: []string{"registry", "rpc/client"}},
-		"tests/mutants":     {}, // a command
-		"tests/size":        {},
+		"tests/procs":   {own: []string{"registry", "rpc/client"}},
+		"tests/mutants": {}, // a command
+		"tests/size":    {},
 	}
 }
 

@@ -110,7 +110,7 @@ func (c *Cluster) close() {
 		}
 	}
 	time.Sleep(10 * time.Second) // memberlist's timers run out
-	if c.t.Failed() || os.Getenv("STORY") != "" {
+	if c.t.Failed() {
 		c.t.Log("\n" + c.Story.String())
 		if path, err := c.Log.writeScript(); err != nil {
 			c.t.Logf("the committed commands were not written: %v", err)

@@ -49,7 +49,9 @@ type Cutting struct {
 }
 
 // Cut begins a cut of hosts, by their names.
-func (c *Cluster) Cut(names ...string) Cutting { return Cutting{c: c, planes: simnet.All, names: names} }
+func (c *Cluster) Cut(names ...string) Cutting {
+	return Cutting{c: c, planes: simnet.All, names: names}
+}
 
 // On is the cut on some planes alone.
 func (k Cutting) On(planes simnet.Plane) Cutting {
@@ -128,6 +130,25 @@ func (c *Cluster) RestartAll() {
 			c.Start(r)
 		}
 	}
+}
+
+// Ring leaves each replica the two beside it, in the order of their names, the
+// last beside the first. Of three it cuts one link.
+func (c *Cluster) Ring() {
+	n := len(c.replicas)
+	for i := range n {
+		for j := i + 1; j < n; j++ {
+			if apart := j - i; apart > 1 && (apart < n-1 || n == 3) {
+				c.Cut(string(c.replicas[i].Name)).From(string(c.replicas[j].Name))
+			}
+		}
+	}
+}
+
+// Bridge cuts the other replicas in two halves, which meet at one alone.
+func (c *Cluster) Bridge(at *Replica) {
+	others := c.otherReplicas(names(at))
+	c.Cut(others[:len(others)/2]...).From(others[len(others)/2:]...)
 }
 
 // Pause stops a replica for a while, as SIGSTOP would look to the others.
