@@ -151,6 +151,29 @@ func (c *Cluster) Bridge(at *Replica) {
 	c.Cut(others[:len(others)/2]...).From(others[len(others)/2:]...)
 }
 
+// Deceive cuts off what a leader sends to replicas when their answers to it are
+// far behind: it hears them for a while, and takes itself for the leader when the
+// others have another one. Raft keeps two messages on their way to each, so that
+// no more than the lease lies between two answers.
+func (c *Cluster) Deceive(leader *Replica) {
+	others := c.otherReplicas(names(leader))
+	far := 8 * c.lease() / 5
+	for late := time.Duration(0); late <= far; late += far / 8 {
+		for _, o := range others {
+			c.Net.Change(simnet.Raft, c.ip(o), leader.host.IP(), func(l *simnet.Link) { l.Delay = late })
+		}
+		time.Sleep(far / 4)
+	}
+	c.Cut(string(leader.Name)).On(simnet.Raft).OneWay().From(others...)
+}
+
+func (c *Cluster) lease() time.Duration {
+	if l := c.options.Timings.Lease; l != 0 {
+		return l
+	}
+	return 250 * time.Millisecond
+}
+
 // Pause stops a replica for a while, as SIGSTOP would look to the others.
 func (c *Cluster) Pause(r *Replica, d time.Duration) {
 	c.Cut(string(r.Name)).FromAll()

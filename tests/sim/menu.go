@@ -50,6 +50,7 @@ func cuts() []kindOfFault {
 		{"the leader is cut off from replicas", func(c *Cluster, rnd *rand.Rand) {
 			c.ifLed(func(r *Replica) { c.cutSomehow(rnd, r).FromReplicas() })
 		}},
+		{"the leader does not know that it is cut off", func(c *Cluster, _ *rand.Rand) { c.ifLed(c.Deceive) }},
 		{"a replica is cut off", func(c *Cluster, rnd *rand.Rand) {
 			c.with(rnd, func(r *Replica) { c.cutSomehow(rnd, r).FromAll() })
 		}},

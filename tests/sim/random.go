@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/tests/check"
 	"github.com/rota-registry/rota/tests/simnet"
 )
@@ -21,9 +20,9 @@ func Random(t testing.TB, seed uint64) check.Counters {
 	c.StartAgents(2 + rnd.IntN(3))
 	w := c.Work(Mix{
 		Sessions: 1 + rnd.IntN(3), Libraries: 1 + rnd.IntN(2), Plain: rnd.IntN(2), Readers: 1 + rnd.IntN(2), Writers: rnd.IntN(2),
-		Pause: 20*time.Millisecond + time.Duration(rnd.IntN(60))*time.Millisecond,
+		Pause: 30*time.Millisecond + time.Duration(rnd.IntN(90))*time.Millisecond,
 	}, seed)
-	for range 1 + rnd.IntN(3) {
+	for range 1 + rnd.IntN(2) {
 		c.round(rnd)
 	}
 	w.Stop()
@@ -35,8 +34,11 @@ func randomOptions(rnd *rand.Rand, seed uint64) Options {
 	if rnd.IntN(5) == 0 {
 		o.Replicas = 5
 	}
+	if rnd.IntN(2) == 0 {
+		o.Timings.Lease = 500 * time.Millisecond // as long as it may be
+	}
 	if rnd.IntN(2) == 0 { // whoever misses a few seconds gets a snapshot
-		o.Timings = replica.Timings{SnapshotEvery: 30, SnapshotLook: 500 * time.Millisecond, Trailing: 2 * skippedMax}
+		o.Timings.SnapshotEvery, o.Timings.SnapshotLook, o.Timings.Trailing = 30, 500*time.Millisecond, 2*skippedMax
 	}
 	return o
 }

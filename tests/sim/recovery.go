@@ -48,6 +48,19 @@ func (c *Cluster) probe(r *Replica, until time.Time) error {
 	}
 }
 
+// Probe is the client that asks this replica alone.
+func (r *Replica) Probe() *Client { return r.probe }
+
+// Write registers a pool at one replica.
+func (c *Cluster) Write(at *Replica, pool registry.PoolName) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	if _, err := at.probe.RegisterPool(ctx, registry.Spec{Name: pool, NodeType: registry.Worker}, client.RegisterOptions{}); err != nil {
+		c.t.Fatalf("%s, register %s at %s: %v", c.Story.now(), pool, at.Name, err)
+	}
+}
+
 func tryProbe(ctx context.Context, cl *Client, wrote *bool) error {
 	if !*wrote {
 		if _, err := cl.RegisterPool(ctx, registry.Spec{Name: probePool, NodeType: registry.Worker}, client.RegisterOptions{}); err != nil {

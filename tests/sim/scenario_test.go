@@ -5,6 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rota-registry/rota/fsm/replica"
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
 	"github.com/rota-registry/rota/tests/sim"
 )
 
@@ -36,6 +39,35 @@ func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
 		c.Heal()
 		c.Recovers()
 	})
+}
+
+// A leader that hears late answers takes itself for the leader when the others
+// have elected another one: what it is asked then it must not answer from what it
+// has.
+func TestADeposedLeaderThatDoesNotKnowAnswersNothingStale(t *testing.T) {
+	deceived := 0
+	for seed := range uint64(5) {
+		scenario(t, sim.Options{Seed: seed, Timings: replica.Timings{Lease: 500 * time.Millisecond}}, func(t *testing.T, c *sim.Cluster) {
+			old := c.Leader()
+			c.Deceive(old)
+			c.Eventually(5*time.Second, "another leads", c.AnotherLeads(old))
+			c.Write(c.Leader(), "new")
+			if old.Self().Role != "leader" {
+				return // it knew: this time the others were slow
+			}
+			deceived++
+			start := time.Now()
+			_, err := old.Probe().Pool("new").HRW(t.Context(), hrw.String("x"))
+			if registry.CodeOf(err) == registry.NotFound && err != nil {
+				t.Errorf("a leader of the past answered that the pool is not there, %v after another one had registered it", time.Since(start))
+			}
+			c.Heal()
+			c.Recovers()
+		})
+	}
+	if deceived == 0 {
+		t.Error("no leader was deceived: nothing was tested")
+	}
 }
 
 func TestAWorkloadOverAKilledLeader(t *testing.T) {
