@@ -9,7 +9,7 @@ export GO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e fuzz mutants size bench bench-parts generate lint fmt
+.PHONY: help build run test sim e2e fuzz mutants size bench bench-parts generate lint fmt
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
@@ -23,6 +23,13 @@ run: build ## Build, then run a cluster to try: three replicas, seven agents; Ct
 
 test: ## Everything that proves it, about ten minutes; STRICT=1 fails when something could not run
 	@tests/run.sh test
+
+# Of `make sim`: how many, and the seed of the first, drawn if it is empty.
+RUNS ?= 500
+SEED ?=
+
+sim: ## Random faults on clusters in virtual time, about two minutes (RUNS=, SEED=)
+	@RUNS=$(RUNS) SEED=$(SEED) tests/run.sh sim
 
 e2e: ## The built binary alone: conformance of a cluster, real processes, kill -9
 	@tests/run.sh e2e

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# What `make lint`, `make test`, `make e2e` and `make fuzz` do:
+# What `make lint`, `make test`, `make sim`, `make e2e` and `make fuzz` do:
 #
-#   tests/run.sh lint|test|e2e|fuzz
+#   tests/run.sh lint|test|sim|e2e|fuzz
 #
 # Every step runs, even when one before it failed; the last lines say which
 # failed, and what could not run at all because a tool or a module could not be
 # fetched. That alone is no failure, unless STRICT=1 or CI=1 says that
-# everything must run. FUZZTIME (30s) is for each fuzz target.
+# everything must run. FUZZTIME (30s) is for each fuzz target; RUNS (500) and
+# SEED (drawn) are those of the simulations.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 
@@ -117,6 +118,19 @@ unit() {
 	step "conformance of the registry $race" $GO test $race -count=1 -skip '^TestCluster' ./tests/conformance
 }
 
+# sim runs many random simulations, which have to see what they are there to
+# see. Those that make test runs are few, and with the race detector.
+sim() {
+	local runs=${RUNS:-500} seed=${SEED:-}
+	seed=${seed:-$(date +%s)}
+	step "$runs random simulations from seed $seed" sim_runs "$runs" "$seed"
+}
+
+sim_runs() {
+	GOGC=400 $GO test -count=1 -timeout 60m -v -run '^TestRandomSimulations$' ./tests/sim -args -runs "$1" -seed "$2" |
+		grep -vE '^(=== | *--- PASS)'
+}
+
 # e2e runs the binary as it is shipped, in real processes.
 e2e() {
 	step 'conformance of a cluster' $GO test -count=1 -timeout 10m -run '^TestCluster' ./tests/conformance
@@ -163,10 +177,11 @@ test)
 		e2e
 	}
 	;;
+sim) sim ;;
 e2e) build && e2e ;;
 fuzz) fuzz ;;
 *)
-	sed -n '2,9s/^# \{0,1\}//p' "$0"
+	sed -n '2,10s/^# \{0,1\}//p' "$0"
 	exit 2
 	;;
 esac
