@@ -111,9 +111,9 @@ type Caller interface {
 // Network is what Raft and gossip use in place of sockets.
 type Network interface {
 	// ListenRaft takes the address for Raft's streams, and DialRaft opens one to
-	// another replica's within a time.
+	// another replica's until the context ends.
 	ListenRaft(bind string) (net.Listener, error)
-	DialRaft(to string, within time.Duration) (net.Conn, error)
+	DialRaft(ctx context.Context, to string) (net.Conn, error)
 	// Gossip takes the address for gossip, which shuts the transport down.
 	Gossip(bind string) (gossip.Transport, error)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -135,15 +136,19 @@ func (t *transport) Close() error {
 	return err
 }
 
-// streams is Raft's listener; it knows the connections that came in.
+// streams is Raft's listener; it knows the connections that came in, and those
+// that went out.
 type streams struct {
 	net.Listener
-	dial      func(to string, within time.Duration) (net.Conn, error)
+	dial      func(ctx context.Context, to string) (net.Conn, error)
 	advertise net.Addr
+	// life ends with breakAll, and all dials with it: Raft waits for them.
+	life context.Context //nolint:containedctx // the listener's own lifetime, which no dial's outlives
+	end  context.CancelFunc
 
 	mu struct {
 		sync.Mutex
-		in     map[net.Conn]struct{}
+		open   map[net.Conn]struct{}
 		closed bool
 	}
 }
@@ -167,7 +172,8 @@ func listenStreams(network Network, bind, advertiseHost string) (*streams, error
 		return nil, err
 	}
 	s := &streams{Listener: l, dial: dial, advertise: address(advertised(advertiseHost, l.Addr()))}
-	s.mu.in = make(map[net.Conn]struct{})
+	s.life, s.end = context.WithCancel(context.Background())
+	s.mu.open = make(map[net.Conn]struct{})
 	return s, nil
 }
 
@@ -176,13 +182,19 @@ func (s *streams) Addr() net.Addr { return s.advertise }
 
 // Dial opens a connection to another replica's Raft.
 func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return s.dial(string(to), timeout)
+	ctx, cancel := context.WithTimeout(s.life, timeout)
+	defer cancel()
+	c, err := s.dial(ctx, string(to))
+	if err != nil {
+		return nil, err
+	}
+	return s.track(c)
 }
 
 func listenTCP(bind string) (net.Listener, error) { return net.Listen("tcp", bind) }
 
-func dialTCP(to string, within time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", to, within)
+func dialTCP(ctx context.Context, to string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", to)
 }
 
 // Accept takes the next connection in.
@@ -191,6 +203,11 @@ func (s *streams) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.track(c)
+}
+
+// track closes a connection that comes too late.
+func (s *streams) track(c net.Conn) (net.Conn, error) {
 	t := &tracked{Conn: c, of: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,15 +215,16 @@ func (s *streams) Accept() (net.Conn, error) {
 		_ = c.Close()
 		return nil, net.ErrClosed
 	}
-	s.mu.in[t] = struct{}{}
+	s.mu.open[t] = struct{}{}
 	return t, nil
 }
 
 func (s *streams) breakAll() {
+	s.end()
 	s.mu.Lock()
 	s.mu.closed = true
-	open := make([]net.Conn, 0, len(s.mu.in))
-	for c := range s.mu.in {
+	open := make([]net.Conn, 0, len(s.mu.open))
+	for c := range s.mu.open {
 		open = append(open, c)
 	}
 	s.mu.Unlock()
@@ -234,7 +252,7 @@ func (t *tracked) Read(b []byte) (int, error) {
 // Close closes the connection.
 func (t *tracked) Close() error {
 	t.of.mu.Lock()
-	delete(t.of.mu.in, t)
+	delete(t.of.mu.open, t)
 	t.of.mu.Unlock()
 	return t.Conn.Close()
 }

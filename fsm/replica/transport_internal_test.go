@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -61,6 +62,54 @@ func TestHeartbeatsTakeTheMainLoop(t *testing.T) {
 	}
 }
 
+// TestCloseEndsWhatNobodyAnswers: Raft's shutdown waits for its calls, and one to
+// a replica that is cut off hangs in its dial, or in the read of the answer, for
+// as long as a call may take.
+func TestCloseEndsWhatNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	dials := map[string]func(context.Context, string) (net.Conn, error){
+		"a dial": func(ctx context.Context, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+		"an answer": func(ctx context.Context, _ string) (net.Conn, error) {
+			return dialTCP(ctx, silent.Addr().String())
+		},
+	}
+	for what, dial := range dials {
+		from := newTestTransport(t)
+		dialled := make(chan struct{})
+		from.streams.dial = func(ctx context.Context, to string) (net.Conn, error) {
+			defer close(dialled)
+			if what == "a dial" {
+				dialled <- struct{}{}
+			}
+			return dial(ctx, to)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- from.RequestVote("r1", "127.0.0.1:1", &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{})
+		}()
+		<-dialled
+		if err := from.Close(); err != nil {
+			t.Errorf("%s: close: %v", what, err)
+		}
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Errorf("%s: the call was answered", what)
+			}
+		case <-time.After(raftIOTimeout / 2):
+			t.Errorf("%s: the call goes on after Close", what)
+		}
+	}
+}
+
 // TestCloseEndsBothEnds: connections that came in and idle ones that went out
 // are closed, so that neither end keeps a goroutine in a read.
 func TestCloseEndsBothEnds(t *testing.T) {
@@ -76,7 +125,7 @@ func TestCloseEndsBothEnds(t *testing.T) {
 	inbound := func() int {
 		to.streams.mu.Lock()
 		defer to.streams.mu.Unlock()
-		return len(to.streams.mu.in)
+		return len(to.streams.mu.open)
 	}
 	if inbound() != 1 {
 		t.Fatalf("%d connections came in, want 1 that is kept", inbound())

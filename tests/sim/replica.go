@@ -95,9 +95,7 @@ func (s sockets) ListenRaft(bind string) (net.Listener, error) {
 }
 
 // DialRaft implements replica.Network.
-func (s sockets) DialRaft(to string, within time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
+func (s sockets) DialRaft(ctx context.Context, to string) (net.Conn, error) {
 	return s.host.Dial(ctx, simnet.Raft, to)
 }
 
@@ -136,7 +134,7 @@ func (r *Replica) end() error {
 }
 
 // endMax is how long a process may take to end that nobody hears any more.
-const endMax = 5 * time.Second
+const endMax = time.Second
 
 func (p *process) join() error {
 	start := time.Now()

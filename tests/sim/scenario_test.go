@@ -45,8 +45,9 @@ func TestALeaderThatIsCutOffIsReplaced(t *testing.T) {
 // have elected another one: what it is asked then it must not answer from what it
 // has.
 func TestADeposedLeaderThatDoesNotKnowAnswersNothingStale(t *testing.T) {
+	const enough = 3
 	deceived := 0
-	for seed := range uint64(5) {
+	for seed := uint64(0); seed < 30 && deceived < enough; seed++ {
 		scenario(t, sim.Options{Seed: seed, Timings: replica.Timings{Lease: 500 * time.Millisecond}}, func(t *testing.T, c *sim.Cluster) {
 			old := c.Leader()
 			c.Deceive(old)
@@ -65,8 +66,8 @@ func TestADeposedLeaderThatDoesNotKnowAnswersNothingStale(t *testing.T) {
 			c.Recovers()
 		})
 	}
-	if deceived == 0 {
-		t.Error("no leader was deceived: nothing was tested")
+	if deceived < enough {
+		t.Errorf("%d leaders were deceived, and %d are wanted", deceived, enough)
 	}
 }
 
