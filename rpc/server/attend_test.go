@@ -156,3 +156,34 @@ func TestAttendIsAStream(t *testing.T) {
 		t.Errorf("%d %s", got.Code, got.Body)
 	}
 }
+
+// An agent's stream is silent for as long as the agent lives, which no deadline of
+// a connection may end: not those of a request, nor that of a piece.
+func TestAnAgentsStreamOutlivesTheDeadlines(t *testing.T) {
+	for protocol := range protocols() {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			m := withNodes(t)
+			s := newServer(t, server.Options{Replica: m})
+			s.Hurry(200*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond)
+			a := newAPI(t, listen(t, s), protocol)
+			stream, breakOff := attend(t, a, "worker-1")
+			ended := make(chan error, 1)
+			go func() {
+				stream.Receive()
+				ended <- stream.Err()
+			}()
+			select {
+			case err := <-ended:
+				t.Fatalf("it ended: %v", err)
+			case <-time.After(1500 * time.Millisecond):
+			}
+			if err := m.brokeOnly(); err != nil {
+				t.Error(err)
+			}
+			breakOff()
+			<-ended
+			eventually(t, func() error { return m.brokeOnly(registry.Life{Name: "worker-1", Boot: boot}) })
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/gen/rota/v1/rotav1connect"
 )
 
 // stream answers a request whose answer goes on until somebody ends it. The
@@ -22,7 +23,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, answer http.Hand
 	if r.Body = (&streamBody{r.Body, control}); r.ContentLength == 0 {
 		_ = control.SetReadDeadline(time.Time{})
 	}
-	answer(&streamWriter{ResponseWriter: w, control: control, timeout: s.pieceTimeout}, r)
+	rests := r.URL.Path == rotav1connect.NodeServiceAttendProcedure
+	answer(&streamWriter{ResponseWriter: w, control: control, timeout: s.pieceTimeout, rests: rests}, r)
 }
 
 // untilStopped gives a context that also ends at a shutdown, which its cause
@@ -65,6 +67,10 @@ type streamWriter struct {
 	control *http.ResponseController
 	timeout time.Duration
 	begun   time.Time // of the last piece that has a deadline of its own
+	// rests says that nothing follows for long what is flushed: the deadline of a
+	// piece ends with it, because HTTP/2 resets a stream whose deadline passes also
+	// when nothing is written.
+	rests bool
 }
 
 var _ http.Flusher = (*streamWriter)(nil) // connect asks for it
@@ -85,6 +91,10 @@ func (w *streamWriter) Write(p []byte) (n int, err error) {
 func (w *streamWriter) Flush() {
 	w.extend()
 	_ = w.control.Flush()
+	if w.rests {
+		w.begun = time.Time{}
+		_ = w.control.SetWriteDeadline(time.Time{})
+	}
 }
 
 // Unwrap is for http.ResponseController.
