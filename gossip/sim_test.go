@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -73,6 +74,13 @@ func (n *network) partition(side func(addr string) int) {
 			_ = c.Close()
 		}
 	}
+}
+
+// lose drops packets, and attempts to connect, with a probability.
+func (n *network) lose(share float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = func(string, string) bool { return rand.Float64() < share }
 }
 
 func (n *network) route(from, to string) *host {

@@ -9,7 +9,7 @@ const (
 	// askEvery is how soon a suspect is asked about again that somebody sees, or
 	// of whom too little is known: a small part of the eight seconds in which a
 	// silent host is to be found.
-	askEvery = Millis(500)
+	askEvery = Millis(250)
 
 	// A node that fails flapsMax times within flapWindow flaps.
 	flapWindow = Millis(10 * 60_000)

@@ -1,0 +1,183 @@
+package gossip_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/registry"
+)
+
+// watchers are three replicas, of which the first leads: it does what a leader's
+// reconciler does, with the others' views for their answers, which it has askWay
+// after it asked. Nodes take the hosts after theirs.
+type watchers struct {
+	t        *testing.T
+	net      *network
+	replicas []*gossip.Gossip
+	nodes    []*gossip.Gossip
+	state    *registry.State
+	index    registry.Index
+	began    time.Time
+	memory   registry.Memory
+	said     []registry.Said
+	failed   []registry.NodeName
+}
+
+const (
+	watching = 3
+	askWay   = 50 * time.Millisecond
+)
+
+func watch(t *testing.T, nodes int) *watchers {
+	t.Helper()
+	w := &watchers{t: t, net: newNetwork(), state: registry.NewState()}
+	w.replicas = startAll(t, w.net, watching, nil)
+	for i := range nodes {
+		c := config(w.net, watching+1+i, watching)
+		c.Name, c.Role, c.API = fmt.Sprintf("w%d", i), gossip.Node, ""
+		w.nodes = append(w.nodes, start(t, c))
+		w.apply(registry.JoinNode{Name: registry.NodeName(c.Name), Type: registry.Worker, Address: addrOf(watching + 1 + i), Boot: registry.BootID(c.Boot), By: "test"})
+	}
+	within(t, 20*time.Second, func() bool { return seeAll(w.replicas, watching+nodes) }, "the replicas see all")
+	w.began = time.Now()
+	return w
+}
+
+func (w *watchers) apply(cmd registry.Command) {
+	w.t.Helper()
+	w.index++
+	if _, err := w.state.Apply(registry.Stamp{Index: w.index, Term: 1, Clock: registry.Millis(w.index)}, cmd); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// view gives the nodes that a replica's gossip shows.
+func view(g *gossip.Gossip) (out []registry.Seen) {
+	for _, m := range g.Members() {
+		if m.Role == gossip.Node {
+			out = append(out, registry.Seen{Name: registry.NodeName(m.Name), Boot: registry.BootID(m.Boot), Addr: m.Addr})
+		}
+	}
+	return out
+}
+
+// look is one pass of the leader's. It gives how long it may rest.
+func (w *watchers) look() time.Duration {
+	in := registry.ReconcileInput{
+		State: &w.state.View, View: view(w.replicas[0]), Now: registry.Millis(time.Since(w.began).Milliseconds()),
+		Suspicion: registry.Millis(gossip.LAN.Suspicion(watching + len(w.nodes)).Milliseconds()),
+		Replicas:  watching, Memory: w.memory, Said: w.said, By: "r1",
+	}
+	d := registry.Decide(in)
+	w.memory, w.said = d.Memory, nil
+	if len(d.Command.Changes) > 0 {
+		for _, c := range d.Command.Changes {
+			if c.State == registry.Failed {
+				w.failed = append(w.failed, c.Name)
+			}
+		}
+		w.apply(d.Command)
+		return time.Millisecond
+	}
+	if len(d.Suspects) > 0 {
+		time.Sleep(askWay)
+		for _, x := range d.Suspects {
+			w.said = append(w.said, w.ask(x))
+		}
+		return 0
+	}
+	if d.Wake > 0 {
+		return max(time.Duration(d.Wake-in.Now)*time.Millisecond, time.Millisecond)
+	}
+	return 10 * time.Second
+}
+
+// ask has all replicas say what they see, or probe.
+func (w *watchers) ask(x registry.Suspect) registry.Said {
+	said := registry.Said{Life: x.Life, Probed: x.Probe}
+	for i, g := range w.replicas {
+		sees := false
+		for _, s := range view(g) {
+			sees = sees || s.Name == x.Name && s.Boot == x.Boot
+		}
+		if x.Probe {
+			node, err := w.state.Node(x.Name)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			if sees, err = g.Probe(w.t.Context(), string(x.Name), string(x.Boot), node.Address); err != nil {
+				continue
+			}
+		}
+		if sees {
+			said.SeenBy = registry.ReplicaName(fmt.Sprintf("r%d", i+1))
+		} else {
+			said.Missed++
+		}
+	}
+	return said
+}
+
+// until leads until done, or for as long as limit, and gives how long it took.
+func (w *watchers) until(limit time.Duration, done func() bool) (took time.Duration, ok bool) {
+	began := time.Now()
+	for time.Since(began) < limit {
+		if done() {
+			return time.Since(began), true
+		}
+		rest := min(w.look(), limit-time.Since(began))
+		timer := time.NewTimer(rest)
+		select {
+		case <-w.replicas[0].Changed():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	return limit, done()
+}
+
+// A host that loses power says nothing to anybody, and no connection breaks. Its
+// node is declared failed within 8 s, the other replicas asked, in a cluster of 3
+// to 10 nodes; and nobody else is.
+func TestAHostWithoutPowerIsFoundWithinEightSeconds(t *testing.T) {
+	for nodes := 3; nodes <= 10; nodes++ {
+		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				w := watch(t, nodes)
+				never := func() bool { return false }
+				var all []time.Duration
+				dead := map[string]int{} // each on a side of its own
+				for victim := 1; victim <= 3; victim++ {
+					w.until(time.Minute+rand.N(time.Second), never) // anywhere in a round of probes
+					dead[addrOf(watching+victim)] = victim
+					w.net.partition(func(addr string) int { return dead[addr] })
+					took, found := w.until(20*time.Second, func() bool { return len(w.failed) == victim })
+					if all = append(all, took); !found || took > 8*time.Second {
+						t.Errorf("the node at %s was found after %v; failed are %v", addrOf(watching+victim), took, w.failed)
+					}
+				}
+				if w.until(time.Minute, never); len(w.failed) != 3 {
+					t.Errorf("failed are %v", w.failed)
+				}
+				t.Logf("found after %v", all)
+			})
+		})
+	}
+}
+
+// One packet in ten is lost, for ten minutes, and so is one in ten attempts to
+// connect: nobody is declared failed.
+func TestLossFailsNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := watch(t, 10)
+		w.net.lose(0.1)
+		w.until(10*time.Minute, func() bool { return len(w.failed) > 0 })
+		if len(w.failed) > 0 {
+			t.Errorf("failed after %v: %v", time.Since(w.began), w.failed)
+		}
+		w.net.lose(0)
+	})
+}
