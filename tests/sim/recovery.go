@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
 	"github.com/rota-registry/rota/rpc/client"
@@ -97,8 +98,8 @@ func (c *Cluster) gossipIsWhole() error {
 			return fmt.Errorf("%s sees %d replicas of %d", r.Name, n, len(running))
 		}
 		for _, a := range c.agents {
-			if sees := a.running() && p.replica.SeesNode(context.Background(), a.Name, a.Boot()); sees != a.running() {
-				return fmt.Errorf("%s sees %s: %v", r.Name, a.Name, sees)
+			if is := a.running() && sees(p.replica, a); is != a.running() {
+				return fmt.Errorf("%s sees %s: %v", r.Name, a.Name, is)
 			}
 		}
 	}
@@ -108,6 +109,12 @@ func (c *Cluster) gossipIsWhole() error {
 		}
 	}
 	return nil
+}
+
+// sees reports whether a replica's gossip shows the agent.
+func sees(r *replica.Replica, a *Agent) bool {
+	life := registry.Life{Name: a.Name, Boot: a.Boot()}
+	return r.SeesNodes(context.Background(), []registry.Life{life}, false)[0] == registry.Sees
 }
 
 func (c *Cluster) agentsRunning() (n int) {
