@@ -13,6 +13,7 @@ const (
 	connect    = "connectrpc.com/connect"
 	hclog      = "github.com/hashicorp/go-hclog"
 	memberlist = "github.com/hashicorp/memberlist"
+	nftables   = "github.com/google/nftables"
 	metrics    = "github.com/hashicorp/go-metrics"
 	pflag      = "github.com/spf13/pflag"
 	porcupine  = "github.com/anishathalye/porcupine"
@@ -100,6 +101,7 @@ func layers() map[string]layer {
 			own:     []string{"registry", "registry/hrw", "gossip", "rpc/client", gen, genConnect},
 			modules: []string{etcd, redis, grpc, zap},
 		},
+		"tests/chaos":       {},
 		"tests/conformance": {own: []string{"registry", "registry/hrw"}},
 		"tests/e2e":         {},
 		"tests/simnet":      {modules: []string{memberlist}},
@@ -121,7 +123,7 @@ func layers() map[string]layer {
 func testModules() []string {
 	return []string{
 		"github.com/google/go-cmp", "pgregory.net/rapid", "github.com/cockroachdb/datadriven", "github.com/rogpeppe/go-internal",
-		porcupine, raft, memberlist, hclog, metrics, connect, grpc, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
+		porcupine, nftables, raft, memberlist, hclog, metrics, connect, grpc, protobuf, bolt, raftBolt, cobra, yaml, prometheus,
 	}
 }
 

@@ -162,7 +162,7 @@ func mayMoveNodes(cmd registry.Command) bool {
 // apply proposes an entry to Raft and waits for what it came to. What Raft
 // says is translated by what it means for the caller: failed, or unknown.
 func (r *Replica) apply(ctx context.Context, rf *raft.Raft, cmd registry.Command, clock registry.Millis) (fsm.Outcome, error) {
-	entry := fsm.Entry{Clock: clock, Wall: registry.Millis(time.Now().UnixMilli()), Command: cmd}
+	entry := fsm.Entry{Clock: clock, Wall: registry.Millis(wallNow().UnixMilli()), Command: cmd}
 	b, err := fsm.EncodeEntry(entry)
 	if err != nil {
 		return fsm.Outcome{}, err

@@ -82,6 +82,9 @@ func Open(opts Options) (*Replica, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
+	if err := injectFaults(&opts); err != nil {
+		return nil, err
+	}
 	r := &Replica{opts: opts, log: opts.Logger, boot: registry.BootID(newID(registry.BootIDLen / 2))}
 	r.listed = slices.Sorted(slices.Values(opts.Replicas))
 	r.life.ctx, r.life.stop = context.WithCancel(context.Background())
@@ -185,6 +188,7 @@ func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
 	c.Logger = newQuiet(r.log.Named("raft"), &r.stopping)
+	tuneRaft(c)
 	return c
 }
 

@@ -18,7 +18,9 @@ type Facts struct {
 	rewound map[cursor]bool
 	// moved finds the turn of a request that moved its cursor.
 	moved map[request]int
-	last  registry.Position
+	// commands finds the indexes of a command that was asked for.
+	commands map[string][]registry.Index
+	last     registry.Position
 }
 
 // Taken is one turn of an entry and what it came to.
@@ -72,9 +74,8 @@ type Epoch struct {
 // for the other checks.
 func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 	r := &replay{
-		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}},
+		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}, commands: map[string][]registry.Index{}},
 		at:    map[registry.Index][]*Operation{},
-		wrote: map[*Operation]registry.Index{},
 	}
 	r.machine = fsm.NewMachine(func(err error) { r.faults.add("log", "%v", err) })
 	r.expect(log, ops)
@@ -100,15 +101,7 @@ type replay struct {
 	taken   []Taken // of the entry under way
 	spent   map[cursor]map[registry.Answer]int
 	command registry.Command // of the entry under way
-	writes  []written        // but for turns, so far
-	wrote   map[*Operation]registry.Index
 	faults  faults
-}
-
-// written is a command of the log, as subject gives it.
-type written struct {
-	at   registry.Index
-	what registry.Command
 }
 
 // expect sorts the answers by the index that they carry.
@@ -139,9 +132,6 @@ func (r *replay) apply(e *Entry) bool {
 		return false
 	}
 	r.command = decoded.Command
-	if _, turns := r.command.(registry.RoundRobin); !turns {
-		r.writes = append(r.writes, written{e.Index, subject(r.command)})
-	}
 	out := r.machine.Apply(&raft.Log{Index: uint64(e.Index), Term: uint64(e.Term), Type: raft.LogCommand, Data: e.Data}).(*fsm.Outcome)
 	switch c := decoded.Command.(type) {
 	case registry.TermStart:
@@ -154,6 +144,8 @@ func (r *replay) apply(e *Entry) bool {
 		r.rewound[cursor{c.Pool, c.Key}] = true
 	case registry.OpenSession:
 	default:
+		key := subject(decoded.Command)
+		r.commands[key] = append(r.commands[key], e.Index)
 		r.observe()
 	}
 	if e.Index == 1 || len(r.Epochs) == 0 {
@@ -220,13 +212,25 @@ func (r *replay) order(ops []Operation) {
 		if o.linearizable() && newest != nil && o.Index < newest.Index {
 			r.faults.add("order", "%s: is older than what was answered before it was called: %s", o, newest)
 		}
-		if at, ok := r.wrote[o]; ok && newest != nil && at <= newest.Index {
-			r.faults.add("witness", "%s: stands in the log at %d last, before it was called: %s", o, at, newest)
+		if o.Kind == Write {
+			r.written(o, newest)
 		}
 		if o.Consistency == registry.AtLeast && o.Index < o.AtLeast {
 			r.faults.add("order", "%s: asked for index %d or later", o, o.AtLeast)
 		}
 	}
+}
+
+// written looks for the entry of a change: behind all that was answered before the
+// call, and no later than its answer, which shows the state that it was read back
+// from and may be of a later index.
+func (r *replay) written(o, before *Operation) {
+	for _, at := range r.commands[subject(o.Command)] {
+		if (before == nil || at > before.Index) && at <= o.Index {
+			return
+		}
+	}
+	r.faults.add("witness", "%s: the log has no such entry between the call and the answer", o)
 }
 
 // notDone finds what was done although its caller was told that it was not.

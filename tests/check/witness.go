@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
 )
@@ -40,27 +41,11 @@ func (r *replay) look(e *Entry, o *Operation) {
 	case Nodes:
 		view, _ := r.machine.View()
 		err = same("nodes", view.Nodes(), o.Nodes)
-	case Write:
-		err = r.lookWrite(o)
+	case Write: // see written
 	}
 	if err != nil {
 		r.faults.add("witness", "%s: %v", o, err)
 	}
-}
-
-// lookWrite looks for the command at the answer's index or before it: what a
-// write has made is read back, and that answer may stand at a later index. The
-// one found last is noted, since it must lie behind all that was answered before
-// the call.
-func (r *replay) lookWrite(o *Operation) error {
-	want := subject(o.Command)
-	for i := len(r.writes) - 1; i >= 0; i-- {
-		if reflect.DeepEqual(r.writes[i].what, want) {
-			r.wrote[o] = r.writes[i].at
-			return nil
-		}
-	}
-	return fmt.Errorf("no entry up to that index is one of it")
 }
 
 // lookTurn looks for the turn that gave the answers. One without a known request
@@ -163,37 +148,39 @@ func same[T any](what string, want, got T) error {
 	return fmt.Errorf("%s at that index were %+v and not %+v", what, want, got)
 }
 
-// subject is a command without what its caller does not choose.
-func subject(c registry.Command) registry.Command {
-	switch c := c.(type) {
+// subject is the bytes of a command without what its caller does not choose.
+func subject(c registry.Command) string {
+	switch own := c.(type) {
 	case registry.RegisterPool:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	case registry.UnregisterPool:
-		c.By = ""
-		return c
+		c = registry.UnregisterPool{Name: own.Name}
 	case registry.RebalancePools:
-		return registry.RebalancePools{}
+		c = registry.RebalancePools{}
 	case registry.SetCursor:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	case registry.DeleteCursor:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	case registry.SetSettings:
-		c.By = ""
-		return c
+		c = registry.SetSettings{Change: own.Change}
 	case registry.JoinNode:
-		return registry.JoinNode{Name: c.Name, Type: c.Type, Boot: c.Boot}
+		c = registry.JoinNode{Name: own.Name, Type: own.Type, Boot: own.Boot}
 	case registry.AddNode:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	case registry.DrainNode:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	case registry.ForgetNode:
-		c.By = ""
-		return c
+		own.By = ""
+		c = own
 	}
-	return c
+	b, err := fsm.EncodeCommand(c)
+	if err != nil {
+		return fmt.Sprintf("%T cannot be encoded: %v", c, err)
+	}
+	return string(b)
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,19 +39,35 @@ func Binary(t testing.TB) string {
 	return path
 }
 
-var build = sync.OnceValues(func() (string, error) {
+// FaultyBinary is a Binary that takes faults from outside, and is good for
+// nothing else: see package fsm/replica.
+func FaultyBinary(t testing.TB) string {
+	t.Helper()
+	path, err := buildFaulty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+var (
+	build       = sync.OnceValues(func() (string, error) { return buildAs("rota") })
+	buildFaulty = sync.OnceValues(func() (string, error) { return buildAs("rota-faulty", "-tags", "rotatest") })
+)
+
+func buildAs(name string, flags ...string) (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
-	path := filepath.Join(root, "bin", "rota")
+	path := filepath.Join(root, "bin", name)
 	// Test processes that build at the same time must not see half a binary.
 	mine := fmt.Sprintf("%s.%d", path, os.Getpid())
-	cmd := exec.Command("go", "build", "-o", mine, "./cmd/rota")
+	cmd := exec.Command("go", append(append([]string{"build", "-o", mine}, flags...), "./cmd/rota")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building rota: %w\n%s", err, out)
 	}
 	return path, os.Rename(mine, path)
-})
+}
 
 // Process is one run of the binary, and what starts it again.
 type Process struct {
@@ -58,9 +75,12 @@ type Process struct {
 	Args []string
 	// Env is added to the test's own environment, KEY=VALUE each.
 	Env []string
+	// Binary is what is run, and Within a command that runs it, in a namespace
+	// say: it must become the binary and not start it.
+	Binary string
+	Within []string
 
 	t    testing.TB
-	bin  string
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -71,7 +91,7 @@ type Process struct {
 // in dir, which are shown when the test fails.
 func NewProcess(t testing.TB, dir, name string, args ...string) *Process {
 	t.Helper()
-	p := &Process{Name: name, Args: args, t: t, bin: Binary(t), log: filepath.Join(dir, name+".log")}
+	p := &Process{Name: name, Args: args, t: t, Binary: Binary(t), log: filepath.Join(dir, name+".log")}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
@@ -94,7 +114,8 @@ func (p *Process) Start() {
 		p.t.Fatal(err)
 	}
 	defer out.Close()
-	p.cmd = exec.Command(p.bin, p.Args...)
+	line := slices.Concat(p.Within, []string{p.Binary}, p.Args)
+	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = out, f
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Env = append(append(os.Environ(), "ROTA_SERVER="), p.Env...)

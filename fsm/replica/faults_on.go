@@ -1,0 +1,169 @@
+//go:build rotatest
+
+package replica
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/rota-registry/rota/fsm"
+)
+
+// Builds with the tag rotatest, which are made for tests of real processes alone,
+// take faults and shorter bounds from outside:
+//
+//	ROTA_TEST_FAULTS     file with the faults that there are now, a line each
+//	ROTA_TEST_JOURNAL    prefix of files to which all that is applied is written
+//	ROTA_TEST_SNAPSHOTS  entries from one snapshot to the next; they are then looked
+//	                     for every second, and a quarter as many are kept in the log
+//
+// The lines of a faults file, CALL being a call of the store (StoreLogs, SetUint64,
+// the test write) or * for all of them:
+//
+//	CALL slow DURATION   it takes that much longer
+//	CALL fail            it fails with EIO
+//	CALL die             the process dies in it, and what it would write is lost
+//	wall ahead DURATION  the wall clock is ahead by that much, or behind if negative
+const (
+	faultsVariable    = "ROTA_TEST_FAULTS"
+	journalVariable   = "ROTA_TEST_JOURNAL"
+	snapshotsVariable = "ROTA_TEST_SNAPSHOTS"
+)
+
+// injectFaults gives the options the hooks that the environment asks for.
+func injectFaults(o *Options) error {
+	if os.Getenv(faultsVariable) != "" {
+		o.disk.fault = storeFault
+	}
+	prefix := os.Getenv(journalVariable)
+	if prefix == "" {
+		return nil
+	}
+	f, err := newJournalFile(prefix)
+	if err != nil {
+		return err
+	}
+	o.machine.wrap = func(m *fsm.Machine) raft.FSM { return &journaled{Machine: m, file: f, halt: o.Halt} }
+	return nil
+}
+
+// tuneRaft makes snapshots so frequent that a test of minutes sees some.
+func tuneRaft(c *raft.Config) {
+	n, err := strconv.ParseUint(os.Getenv(snapshotsVariable), 10, 32)
+	if err != nil {
+		return
+	}
+	c.SnapshotInterval, c.SnapshotThreshold, c.TrailingLogs = time.Second, n, n/4
+}
+
+// fault is one line of the faults file.
+type fault struct {
+	call, what string
+	span       time.Duration
+}
+
+// faultsNow reads the file; one that is not there has no faults.
+func faultsNow() (list []fault) {
+	f, err := os.Open(os.Getenv(faultsVariable))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var one fault
+		var span string
+		call, rest, _ := strings.Cut(lines.Text(), "\t")
+		n, _ := fmt.Sscan(rest, &one.what, &span)
+		if one.call = call; n == 2 {
+			one.span, _ = time.ParseDuration(span)
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// storeFault is asked before each call of the store.
+func storeFault(call string) error {
+	for _, f := range faultsNow() {
+		if f.call != call && f.call != "*" {
+			continue
+		}
+		switch f.what {
+		case "slow":
+			<-time.After(f.span)
+		case "fail":
+			return syscall.EIO
+		case "die":
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	return nil
+}
+
+// wallNow is the time that people are shown, as wrong as the test wants it.
+func wallNow() time.Time {
+	now := time.Now()
+	for _, f := range faultsNow() {
+		if f.call == "wall" {
+			now = now.Add(f.span)
+		}
+	}
+	return now
+}
+
+// journaled writes down what the machine applies, before anybody hears of it: a
+// test compares it with what others applied, and what callers were told. It is
+// not the log: that has entries which are never applied, and loses its front.
+type journaled struct {
+	*fsm.Machine
+	file *os.File
+	halt func(error)
+	mu   sync.Mutex
+	buf  []byte
+}
+
+// newJournalFile makes the file of one run of the process.
+func newJournalFile(prefix string) (f *os.File, err error) {
+	for n := range 10_000 {
+		f, err = os.OpenFile(fmt.Sprintf("%s.%04d", prefix, n), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if !os.IsExist(err) {
+			return f, err
+		}
+	}
+	return nil, err
+}
+
+// ApplyBatch implements raft.BatchingFSM. Each entry is its index, term and
+// length, eight bytes each, and its data, which is empty for what is no command.
+func (j *journaled) ApplyBatch(entries []*raft.Log) []any {
+	out := j.Machine.ApplyBatch(entries)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf = j.buf[:0]
+	for _, l := range entries {
+		data := l.Data
+		if l.Type != raft.LogCommand {
+			data = nil
+		}
+		j.buf = binary.LittleEndian.AppendUint64(j.buf, l.Index)
+		j.buf = binary.LittleEndian.AppendUint64(j.buf, l.Term)
+		j.buf = binary.LittleEndian.AppendUint64(j.buf, uint64(len(data)))
+		j.buf = append(j.buf, data...)
+	}
+	if _, err := j.file.Write(j.buf); err != nil {
+		j.halt(fmt.Errorf("test journal: %w", err))
+	}
+	return out
+}
+
+// Apply implements raft.FSM.
+func (j *journaled) Apply(entry *raft.Log) any { return j.ApplyBatch([]*raft.Log{entry})[0] }

@@ -1,0 +1,255 @@
+package chaos_test
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// fault is one thing that is done to a cluster.
+type fault struct {
+	name string
+	// numbers are those of the README's table.
+	numbers string
+	weight  int
+	// isolated faults need networks, ownDisk faults disks of their own.
+	isolated, ownDisk bool
+	// hold bounds how long it lasts.
+	least, most time.Duration
+	// inject does it; what it gives takes it back, and may be nil. Whatever has
+	// ended is started afterwards, and every network healed.
+	inject func(*round) (heal func())
+}
+
+// faults are all that a round draws from.
+func faults() []fault {
+	return append(append(processFaults(), networkFaults()...), append(diskFaults(), clockFaults()...)...)
+}
+
+func processFaults() []fault {
+	return []fault{
+		{name: "kill the leader", numbers: "F1", weight: 8, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
+			return r.kill(r.leader())
+		}},
+		{name: "kill a follower", numbers: "F1 F5 F39", weight: 4, least: 5 * time.Second, most: 9 * time.Second, inject: func(r *round) func() {
+			return r.kill(r.follower())
+		}},
+		{name: "kill a majority", numbers: "F1", weight: 1, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
+			return r.kill(r.c.replicas[:len(r.c.replicas)/2+1]...)
+		}},
+		{name: "kill all", numbers: "F1", weight: 1, least: 100 * time.Millisecond, most: time.Second, inject: func(r *round) func() {
+			return r.kill(r.c.replicas...)
+		}},
+		{name: "stop the leader", numbers: "F2", weight: 4, least: 200 * time.Millisecond, most: 5 * time.Second, inject: func(r *round) func() {
+			return r.freeze(r.leader())
+		}},
+		{name: "stop a follower", numbers: "F2 F3", weight: 2, least: time.Second, most: 8 * time.Second, inject: func(r *round) func() {
+			return r.freeze(r.follower())
+		}},
+		{name: "rolling restart", numbers: "F4", weight: 1, inject: func(r *round) func() {
+			for _, one := range r.c.replicas {
+				if code := one.Stop(15 * time.Second); code != 0 {
+					r.violate("stop", "%s ended with %d when it was asked to", one.Name, code)
+				}
+				one.Start()
+				r.recovered("rolling restart of "+one.Name, recoverMax)
+			}
+			return nil
+		}},
+		{name: "storm of one request", numbers: "F41", weight: 2, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
+			r.storm()
+			return r.kill(r.leader())
+		}},
+		{name: "kill an agent", numbers: "F1", weight: 1, least: time.Second, most: 12 * time.Second, inject: func(r *round) func() {
+			r.c.agents[r.rand.IntN(len(r.c.agents))].Kill()
+			return nil
+		}},
+		{name: "another process of a node's name", numbers: "F35", weight: 1, isolated: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
+			return r.twin()
+		}},
+	}
+}
+
+func networkFaults() []fault {
+	all := []fault{
+		{name: "cut the leader off", numbers: "F9", weight: 4, inject: func(r *round) func() {
+			return r.cut(r.leader(), loss{percent: 100}, true)
+		}},
+		{name: "cut a follower off", numbers: "F10", weight: 2, inject: func(r *round) func() {
+			return r.cut(r.follower(), loss{percent: 100}, true)
+		}},
+		{name: "the leader hears nobody", numbers: "F13", weight: 3, inject: func(r *round) func() {
+			return r.cut(r.leader(), loss{percent: 100}, false)
+		}},
+		{name: "nobody hears the leader", numbers: "F13", weight: 3, inject: func(r *round) func() {
+			from := r.leader()
+			for _, other := range r.others(from) {
+				r.c.ground.lose(other.place, loss{from: from.place, percent: 100})
+			}
+			return nil
+		}},
+		{name: "a bridge between two that do not see each other", numbers: "F12", weight: 2, inject: func(r *round) func() {
+			a, b := r.leader(), r.follower()
+			r.c.ground.lose(a.place, loss{from: b.place, percent: 100})
+			r.c.ground.lose(b.place, loss{from: a.place, percent: 100})
+			return nil
+		}},
+		{name: "Raft alone is cut at the leader", numbers: "F9 F18", weight: 2, inject: func(r *round) func() {
+			return r.cut(r.leader(), loss{port: raftPort, percent: 100}, true)
+		}},
+		{name: "Raft's connections are reset", numbers: "F16", weight: 1, inject: func(r *round) func() {
+			return r.cut(r.leader(), loss{port: raftPort, proto: "tcp", percent: 100, reset: true}, true)
+		}},
+		{name: "the API is cut between replicas", numbers: "F9", weight: 1, inject: func(r *round) func() {
+			for _, one := range r.c.replicas {
+				for _, other := range r.others(one) {
+					r.c.ground.lose(one.place, loss{from: other.place, port: apiPort, percent: 100})
+				}
+			}
+			return nil
+		}},
+		{name: "gossip is cut at a replica", numbers: "F18", weight: 1, inject: func(r *round) func() {
+			return r.cut(r.follower(), loss{port: gossipPort, percent: 100}, true)
+		}},
+		{name: "UDP is gone", numbers: "F17", weight: 1, inject: func(r *round) func() { return r.everywhere(loss{proto: "udp", percent: 100}) }},
+		{name: "half of all packets of a replica are lost", numbers: "F14", weight: 2, inject: func(r *round) func() {
+			return r.cut(r.follower(), loss{percent: 50}, false)
+		}},
+		{name: "one packet in ten is lost everywhere", numbers: "F14", weight: 2, inject: func(r *round) func() { return r.everywhere(loss{percent: 10}) }},
+		{name: "callers hear nothing from a replica", numbers: "F21", weight: 1, inject: func(r *round) func() {
+			return r.cut(r.follower(), loss{host: true, percent: 100}, false)
+		}},
+		{name: "an agent is cut off", numbers: "F10", weight: 1, inject: func(r *round) func() {
+			r.c.ground.lose(r.c.agents[r.rand.IntN(len(r.c.agents))].place, loss{percent: 100})
+			return nil
+		}},
+		{name: "links are clogged one by one", numbers: "F20", weight: 1, inject: func(r *round) func() {
+			for _, i := range r.rand.Perm(len(r.c.replicas)) {
+				one := r.c.replicas[i]
+				r.c.ground.lose(one.place, loss{from: r.others(one)[0].place, percent: 100})
+				r.wait(300 * time.Millisecond)
+			}
+			return nil
+		}},
+	}
+	for i := range all {
+		all[i].isolated, all[i].least, all[i].most = true, 500*time.Millisecond, 8*time.Second
+	}
+	return all
+}
+
+func diskFaults() []fault {
+	disturb := func(lines ...string) func(*round) func() {
+		return func(r *round) func() {
+			who := r.leader()
+			if r.rand.IntN(3) == 0 {
+				who = r.follower()
+			}
+			r.say("the disk or clock of %s: %v", who.Name, lines)
+			who.disturb(r.t, lines...)
+			return nil
+		}
+	}
+	slow := func(d time.Duration) func(*round) func() { return disturb(fmt.Sprintf("StoreLogs\tslow %s", d)) }
+	return []fault{
+		{name: "fsync takes 30 ms", numbers: "F22", weight: 1, least: 2 * time.Second, most: 5 * time.Second, inject: slow(30 * time.Millisecond)},
+		{name: "fsync takes 400 ms", numbers: "F22", weight: 1, least: 2 * time.Second, most: 5 * time.Second, inject: slow(400 * time.Millisecond)},
+		{name: "fsync takes 3 s", numbers: "F22", weight: 1, least: 4 * time.Second, most: 8 * time.Second, inject: slow(3 * time.Second)},
+		{name: "the disk hangs", numbers: "F23", weight: 1, least: 13 * time.Second, most: 14 * time.Second, inject: slow(time.Minute)},
+		{name: "the disk fails", numbers: "F25", weight: 2, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tfail")},
+		{name: "the vote cannot be stored", numbers: "F25", weight: 1, least: time.Second, most: 3 * time.Second, inject: func(r *round) func() {
+			for _, one := range r.others(r.leader()) {
+				one.disturb(r.t, "Set\tfail", "SetUint64\tfail")
+			}
+			return r.kill(r.leader())
+		}},
+		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie")},
+		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
+			who := r.leader()
+			return who.fill(r.t, 0)
+		}},
+		{name: "the disk is nearly full", numbers: "F24", weight: 1, ownDisk: true, least: 2 * time.Second, most: 5 * time.Second, inject: func(r *round) func() {
+			who := r.leader()
+			return who.fill(r.t, diskBytes/200)
+		}},
+		{name: "all disks are full", numbers: "F24", weight: 1, ownDisk: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
+			var undo []func()
+			for _, one := range r.c.replicas {
+				undo = append(undo, one.fill(r.t, 0))
+			}
+			return func() {
+				for _, f := range undo {
+					f()
+				}
+			}
+		}},
+	}
+}
+
+func clockFaults() []fault {
+	return []fault{
+		{name: "a clock is an hour ahead", numbers: "F30", weight: 1, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
+			r.leader().disturb(r.t, "wall\tahead 1h")
+			return nil
+		}},
+		{name: "a clock goes backwards", numbers: "F30", weight: 1, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
+			r.leader().disturb(r.t, "wall\tahead -3h")
+			return nil
+		}},
+		{name: "a leader from the future dies", numbers: "F31", weight: 1, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
+			one := r.leader()
+			one.disturb(r.t, "wall\tahead 24h")
+			r.wait(time.Second)
+			return r.kill(one)
+		}},
+	}
+}
+
+// kill is kill -9 of several at once.
+func (r *round) kill(who ...*replica) func() {
+	for _, one := range who {
+		if one.Running() {
+			r.say("kill -9 of %s", one.Name)
+			_ = one.Kill9()
+		}
+	}
+	for _, one := range who {
+		one.Kill()
+	}
+	return nil
+}
+
+// freeze is SIGSTOP.
+func (r *round) freeze(one *replica) func() {
+	r.say("SIGSTOP of %s", one.Name)
+	one.Signal(syscall.SIGSTOP)
+	return func() { one.Signal(syscall.SIGCONT) }
+}
+
+// cut makes a replica lose what the others send, and, both ways, the others what
+// it sends.
+func (r *round) cut(one *replica, l loss, both bool) func() {
+	r.say("cut at %s: %+v, both ways %t", one.Name, l, both)
+	for _, other := range r.others(one) {
+		if !l.host {
+			l.from = other.place
+		}
+		r.c.ground.lose(one.place, l)
+		if both {
+			back := l
+			back.from = one.place
+			r.c.ground.lose(other.place, back)
+		}
+	}
+	return nil
+}
+
+func (r *round) everywhere(l loss) func() {
+	for _, one := range r.c.replicas {
+		r.c.ground.lose(one.place, l)
+	}
+	for _, one := range r.c.agents {
+		r.c.ground.lose(one.place, l)
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package chaos_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+)
+
+// namespaces is the ground of root: a bridge, and a network namespace for each
+// place with a link to it.
+type namespaces struct {
+	t      testing.TB
+	id     string
+	bridge string
+	net    string // 10.x.y.
+	next   int
+	places []*place
+	losses map[*place][]loss
+}
+
+// newGround gives namespaces if this process may make them, and loopback if not,
+// and says why.
+func newGround(t testing.TB) (ground, string) {
+	t.Helper()
+	n := &namespaces{t: t, id: fmt.Sprint(os.Getpid()), losses: map[*place][]loss{}}
+	n.bridge = "rotab" + n.id
+	n.net = fmt.Sprintf("10.%d.%d.", 100+os.Getpid()%100, os.Getpid()/100%250)
+	if os.Geteuid() != 0 {
+		return loopback{t}, "network namespaces need root"
+	}
+	if err := ip("link", "add", n.bridge, "type", "bridge"); err != nil {
+		return loopback{t}, err.Error()
+	}
+	t.Cleanup(n.remove)
+	for _, args := range [][]string{
+		{"addr", "add", n.net + "1/24", "dev", n.bridge},
+		{"link", "set", n.bridge, "up"},
+	} {
+		if err := ip(args...); err != nil {
+			return loopback{t}, err.Error()
+		}
+	}
+	return n, ""
+}
+
+// ip is the command of that name.
+func ip(args ...string) error {
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+func (n *namespaces) isolated() bool { return true }
+
+// place makes a namespace with an address on the bridge.
+func (n *namespaces) place(name string) *place {
+	n.t.Helper()
+	n.next++
+	p := &place{name: name, ip: fmt.Sprint(n.net, n.next+1), netns: "rota-" + n.id + "-" + name, link: fmt.Sprintf("rotav%s-%d", n.id, n.next)}
+	p.within = []string{"ip", "netns", "exec", p.netns}
+	n.places = append(n.places, p)
+	for _, args := range [][]string{
+		{"netns", "add", p.netns},
+		{"link", "add", p.link, "type", "veth", "peer", "name", "eth0", "netns", p.netns},
+		{"link", "set", p.link, "master", n.bridge, "up"},
+		{"-n", p.netns, "addr", "add", p.ip + "/24", "dev", "eth0"},
+		{"-n", p.netns, "link", "set", "eth0", "up"},
+		{"-n", p.netns, "link", "set", "lo", "up"},
+	} {
+		if err := ip(args...); err != nil {
+			n.t.Fatal(err)
+		}
+	}
+	return p.addressed()
+}
+
+// remove takes away all that was made; what is not there is no matter.
+func (n *namespaces) remove() {
+	for _, p := range n.places {
+		_ = ip("link", "del", p.link) // at once; with its namespace it goes later
+		_ = ip("netns", "del", p.netns)
+	}
+	if err := ip("link", "del", n.bridge); err != nil {
+		n.t.Logf("the bridge is left behind: %v", err)
+	}
+}
+
+// disk mounts a small disk in memory on a directory.
+func (n *namespaces) disk(dir string, bytes int64) bool {
+	n.t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		n.t.Logf("no disk of its own for %s: %v", filepath.Base(dir), err)
+		return false
+	}
+	n.t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			n.t.Logf("%s is left mounted: %v", dir, err)
+		}
+	})
+	return true
+}
+
+func (n *namespaces) lose(at *place, l ...loss) {
+	n.t.Helper()
+	n.losses[at] = append(n.losses[at], l...)
+	n.write(at)
+}
+
+func (n *namespaces) heal() {
+	n.t.Helper()
+	for at := range n.losses {
+		delete(n.losses, at)
+		n.write(at)
+	}
+}
+
+// write puts a place's losses into its kernel table, in the place of what was
+// there.
+func (n *namespaces) write(at *place) {
+	n.t.Helper()
+	file, err := os.Open(filepath.Join("/run/netns", at.netns))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer file.Close()
+	c, err := nftables.New(nftables.WithNetNSFd(int(file.Fd())))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "rota"})
+	chain := c.AddChain(&nftables.Chain{
+		Name: "in", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter,
+	})
+	c.FlushChain(chain)
+	for _, l := range n.losses[at] {
+		for _, exprs := range n.rules(l) {
+			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+		}
+	}
+	if err := c.Flush(); err != nil {
+		n.t.Fatalf("losses at %s: %v", at, err)
+	}
+}
+
+// rules gives the kernel's rules for one loss: one for each end that a port may be
+// at.
+func (n *namespaces) rules(l loss) (rules [][]expr.Any) {
+	var head []expr.Any
+	if from := n.source(l); from != nil {
+		head = append(head,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: from})
+	}
+	if l.proto != "" {
+		number := map[string]byte{"tcp": syscall.IPPROTO_TCP, "udp": syscall.IPPROTO_UDP}[l.proto]
+		head = append(head,
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{number}})
+	}
+	var tail []expr.Any
+	if l.percent < 100 {
+		tail = append(tail,
+			&expr.Numgen{Register: 1, Modulus: 100, Type: 1}, // NFT_NG_RANDOM
+			&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
+			&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binary.BigEndian.AppendUint32(nil, uint32(l.percent))})
+	}
+	if l.reset {
+		tail = append(tail, &expr.Reject{Type: 1}) // NFT_REJECT_TCP_RST
+	} else {
+		tail = append(tail, &expr.Verdict{Kind: expr.VerdictDrop})
+	}
+	if l.port == 0 {
+		return [][]expr.Any{append(head, tail...)}
+	}
+	for _, offset := range []uint32{0, 2} { // source and destination
+		rule := append([]expr.Any(nil), head...)
+		rule = append(rule,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(uint16(l.port))})
+		rules = append(rules, append(rule, tail...))
+	}
+	return rules
+}
+
+// source is the address that is lost, nil for all.
+func (n *namespaces) source(l loss) []byte {
+	switch {
+	case l.host:
+		return net.ParseIP(n.net + "1").To4()
+	case l.from != nil:
+		return net.ParseIP(l.from.ip).To4()
+	}
+	return nil
+}

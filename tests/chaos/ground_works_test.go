@@ -1,0 +1,62 @@
+package chaos_test
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+)
+
+// TestGroundLoses claims that a loss is one: the faults of this package would
+// else be none. It dials from the bridge into a place, before, during and after.
+func TestGroundLoses(t *testing.T) {
+	g, why := newGround(t)
+	if !g.isolated() {
+		t.Logf("nothing to lose on loopback: %s", why)
+		return
+	}
+	p := g.place("p1")
+	// Nobody listens there: a refusal is an answer, and a loss is none.
+	answers := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", p.api)
+		if err == nil {
+			_ = c.Close()
+			return true
+		}
+		return ctx.Err() == nil
+	}
+	if !answers() {
+		t.Fatal("the place cannot be reached from the bridge")
+	}
+	for name, l := range map[string]loss{
+		"from the bridge": {host: true, percent: 100}, "of TCP": {proto: "tcp", percent: 100},
+		"of the API": {port: apiPort, percent: 100}, "of everything": {percent: 100},
+	} {
+		g.lose(p, l)
+		if answers() {
+			t.Errorf("loss %s is none", name)
+		}
+		g.heal()
+		if !answers() {
+			t.Errorf("loss %s did not heal", name)
+		}
+	}
+	g.lose(p, loss{proto: "udp", percent: 100}, loss{port: raftPort, percent: 100}, loss{from: &place{ip: "10.0.0.9"}, percent: 100})
+	if !answers() {
+		t.Error("what others lose is lost here, too")
+	}
+	g.heal()
+	g.lose(p, loss{percent: 30})
+	lost := 0
+	for range 40 {
+		if !answers() {
+			lost++
+		}
+	}
+	// One in five tries loses its packet and TCP sends it again only after a second.
+	if lost == 0 || lost > 30 {
+		t.Errorf("of 40 dials %d were lost at 30 %%", lost)
+	}
+}

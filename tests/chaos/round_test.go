@@ -1,0 +1,381 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/tests/check"
+	"github.com/rota-registry/rota/tests/procs"
+)
+
+const (
+	// recoverMax is how long after a fault has healed every replica must read and
+	// write again.
+	recoverMax = 5 * time.Second
+	// restartMax is that for processes that have to start first, on a machine
+	// that does other things, too.
+	restartMax = 10 * time.Second
+	// wholeMax is how long gossip may take to be whole again.
+	wholeMax = 60 * time.Second
+
+	replicasOfRound, workersOfRound = 3, 4
+)
+
+// round is one cluster's life.
+type round struct {
+	t     testing.TB
+	seed  uint64
+	rand  *rand.Rand
+	dir   string
+	c     *cluster
+	load  *load
+	base  []check.Usage
+	twins *place // where second processes of a node run
+	wg    sync.WaitGroup
+
+	windows []window
+	report  check.Report
+
+	mu struct {
+		sync.Mutex
+		timeline   strings.Builder
+		violations []check.Violation
+	}
+}
+
+// window is one fault, from its beginning to the recovery.
+type window struct {
+	fault             fault
+	from, healed, end time.Duration
+}
+
+// newRound starts a cluster and its load.
+func newRound(t testing.TB, g ground, dir string, seed uint64) *round {
+	t.Helper()
+	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir}
+	r.c = newCluster(t, g, dir, replicasOfRound, workersOfRound)
+	r.twins = g.place("twin")
+	for _, one := range r.c.replicas {
+		r.base = append(r.base, r.usage(one))
+	}
+	r.load = startLoad(t.Context(), r.c, seed)
+	return r
+}
+
+// say notes an event in the timeline.
+func (r *round) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var at time.Duration
+	if r.load != nil {
+		at = r.load.now()
+	}
+	fmt.Fprintf(&r.mu.timeline, "%8.3f  %s\n", at.Seconds(), fmt.Sprintf(format, args...))
+}
+
+// violate notes what must not be.
+func (r *round) violate(check_, format string, args ...any) {
+	v := check.Violation{Check: check_, Text: fmt.Sprintf(format, args...)}
+	r.say("VIOLATION %s", v)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.violations = append(r.mu.violations, v)
+}
+
+// wait lets the load go on.
+func (r *round) wait(d time.Duration) { rest(r.t.Context(), d) }
+
+// leader waits for one, and gives a replica that runs if there is none in time.
+func (r *round) leader() *replica {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); r.wait(50 * time.Millisecond) {
+		if l := r.c.leader(); l != nil {
+			return l
+		}
+	}
+	r.violate("leader", "nobody leads a healthy cluster for 10 s")
+	return r.c.replicas[0]
+}
+
+// follower is any replica but the leader.
+func (r *round) follower() *replica {
+	all := r.others(r.leader())
+	return all[r.rand.IntN(len(all))]
+}
+
+func (r *round) others(than *replica) (list []*replica) {
+	for _, one := range r.c.replicas {
+		if one != than {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// run injects faults, one after another, for that long.
+func (r *round) run(d time.Duration, from []fault) {
+	for end := time.Now().Add(d); time.Now().Before(end) && r.t.Context().Err() == nil; {
+		r.wait(time.Second + time.Duration(r.rand.Int64N(int64(time.Second))))
+		r.one(r.draw(from))
+	}
+}
+
+// draw takes a fault by weight, of those that this ground can do.
+func (r *round) draw(from []fault) fault {
+	var possible []fault
+	total := 0
+	for _, f := range from {
+		if f.isolated && !r.c.ground.isolated() || f.ownDisk && !r.c.replicas[0].ownDisk {
+			continue
+		}
+		possible, total = append(possible, f), total+f.weight
+	}
+	at := r.rand.IntN(total)
+	for _, f := range possible {
+		if at -= f.weight; at < 0 {
+			return f
+		}
+	}
+	return possible[0]
+}
+
+// one injects one fault, takes it back, and waits for the recovery.
+func (r *round) one(f fault) {
+	w := window{fault: f, from: r.load.now()}
+	r.say("fault: %s (%s)", f.name, f.numbers)
+	heal := f.inject(r)
+	if f.most > f.least {
+		r.wait(f.least + time.Duration(r.rand.Int64N(int64(f.most-f.least))))
+	}
+	if heal != nil {
+		heal()
+	}
+	r.c.ground.heal()
+	ended := false
+	for _, one := range r.c.replicas {
+		ended = ended || !one.Running()
+	}
+	r.c.revive()
+	w.healed = r.load.now()
+	r.say("healed: %s", f.name)
+	within := recoverMax
+	if ended {
+		within = restartMax
+	}
+	r.recovered(f.name, within)
+	w.end = r.load.now()
+	r.windows = append(r.windows, w)
+}
+
+// recovered waits until every replica reads and writes, which it must within the
+// time.
+func (r *round) recovered(from string, within time.Duration) {
+	began := time.Now()
+	var late sync.Map
+	var wg sync.WaitGroup
+	for i, one := range r.c.replicas {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				err := r.probe(one, i)
+				if err == nil {
+					return
+				}
+				if time.Since(began) > within {
+					if _, said := late.LoadOrStore(one.Name, true); !said {
+						r.violate("recovery", "%s does not read and write %s after it has healed from %q: %v", one.Name, within, from, err)
+					}
+				}
+				if !one.Running() || time.Since(began) > 30*time.Second || !rest(r.t.Context(), 50*time.Millisecond) {
+					r.violate("recovery", "%s is given up, %s after it has healed from %q: %v", one.Name, time.Since(began), from, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	r.say("recovered in %s from: %s", time.Since(began).Round(time.Millisecond), from)
+}
+
+// probe takes a turn and reads, through one replica alone.
+func (r *round) probe(one *replica, id int) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), attemptTimeout)
+	defer cancel()
+	o := check.Operation{Client: 1000 + id, Kind: check.RoundRobin, Pool: "worker", Key: "probe-" + one.Name, Count: 1, Called: r.load.now()}
+	a, err := one.client.Pool("worker").RRN(ctx, o.Key, 1)
+	o.Returned = r.load.now()
+	o.Answers, o.Reason, o.Epoch, o.Position, o.ServedBy = a.Each, a.EmptyReason, a.Epoch, a.Position, a.ServedBy
+	r.load.record(o, err)
+	if err != nil {
+		return err
+	}
+	_, err = one.client.Pool("worker").HRW(ctx, hrw.String("probe"))
+	return err
+}
+
+// storm sends one request of a new session by many callers to all replicas, over
+// and over, until each has an answer.
+func (r *round) storm() {
+	session := r.load.open(r.t.Context(), r.rand)
+	if session == "" {
+		return
+	}
+	key := r.load.key("storm", r.rand, 1)
+	for i := range 10 {
+		random := rand.New(rand.NewPCG(r.seed, uint64(10_000+i)))
+		r.wg.Go(func() {
+			for range 5 {
+				o := check.Operation{Client: 2000 + i, Kind: check.RoundRobin, Pool: "worker", Key: key, Count: 3, Session: session, Serial: 1, Called: r.load.now()}
+				r.load.ask(&o, random, callTimeout)
+				o.Returned = r.load.now()
+				r.load.history.Record(o)
+				rest(r.t.Context(), 200*time.Millisecond)
+			}
+		})
+	}
+	r.wait(10 * time.Millisecond)
+}
+
+// twin starts a second process under the name of a node that lives: it must be
+// refused, and end.
+func (r *round) twin() func() {
+	name := r.c.agents[0].Name
+	p := procs.NewProcess(r.t, r.dir, fmt.Sprintf("twin-%d", len(r.windows)))
+	p.Binary, p.Within = procs.FaultyBinary(r.t), r.twins.within
+	p.Args = []string{"agent", "--name", name, "--type", "worker", "--servers", strings.Join(r.c.apis(), ","), "--gossip", r.twins.gossp, "--insecure"}
+	if err := r.c.whole(); err != nil {
+		return nil // the first one does not live just now
+	}
+	p.Start()
+	return func() {
+		for end := time.Now().Add(5 * time.Second); p.Running() && time.Now().Before(end); {
+			r.wait(50 * time.Millisecond)
+		}
+		if p.Running() {
+			r.violate("twin", "a second process named %s runs beside the first one", name)
+			p.Kill()
+		}
+	}
+}
+
+// usage asks what a replica's process holds.
+func (r *round) usage(one *replica) check.Usage {
+	u, err := check.Process(one.Pid())
+	if err != nil {
+		r.t.Logf("usage of %s: %v", one.Name, err)
+	}
+	_, body, err := procs.Get("http://" + one.place.api + "/metrics")
+	if err != nil {
+		return u
+	}
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			u.Goroutines, _ = strconv.Atoi(strings.TrimSpace(rest))
+		}
+	}
+	return u
+}
+
+// finish ends the load, looks at what is left, stops all and judges.
+func (r *round) finish() {
+	r.wg.Wait()
+	r.recovered("the end of the round", recoverMax)
+	r.say("load ends")
+	r.load.stop()
+	for end := time.Now().Add(wholeMax); ; r.wait(200 * time.Millisecond) {
+		err := r.c.whole()
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			r.violate("gossip", "the cluster is not whole %s after the last fault: %v", wholeMax, err)
+			break
+		}
+	}
+	r.lastReads()
+	r.leaks()
+	for _, a := range r.c.agents {
+		a.Kill()
+	}
+	for _, one := range r.c.replicas {
+		if code := one.Stop(20 * time.Second); code != 0 {
+			r.violate("stop", "%s ended with %d when it was asked to", one.Name, code)
+		}
+	}
+	r.judge()
+}
+
+// lastReads has every replica show its pool and its cursors, for the log to tell
+// what they must be.
+func (r *round) lastReads() {
+	for i, one := range r.c.replicas {
+		ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+		o := check.Operation{Client: 3000 + i, Kind: check.Pool, Pool: "worker", Called: r.load.now()}
+		p, err := one.client.Pool("worker").Info(ctx, true)
+		cancel()
+		if err != nil {
+			r.violate("recovery", "%s does not show its pool at the end: %v", one.Name, err)
+			continue
+		}
+		o.Members, o.Cursors, o.Epoch, o.Position, o.ServedBy, o.Returned = p.Members, p.Cursors, p.Epoch, p.Position, p.ServedBy, r.load.now()
+		if o.Cursors == nil {
+			o.Cursors = []registry.Cursor{}
+		}
+		r.load.record(o, nil)
+	}
+}
+
+// leaks compares what the replicas hold with what they held before the load.
+func (r *round) leaks() {
+	may := check.Usage{Goroutines: 60, Descriptors: 24, Threads: 40, Resident: 512 << 20}
+	for i, one := range r.c.replicas {
+		var found []check.Violation
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); r.wait(200 * time.Millisecond) {
+			now := r.usage(one)
+			if found = check.Grown(one.Name, r.base[i], now, may); len(found) == 0 {
+				r.say("%s: %s; at first %s", one.Name, now, r.base[i])
+				break
+			}
+		}
+		for _, v := range found {
+			r.violate(v.Check, "%s", v.Text)
+		}
+	}
+}
+
+// judge puts what was applied and what was answered to the checks.
+func (r *round) judge() {
+	run := check.Run{Ops: r.load.history.Operations(), Began: r.load.began}
+	for _, one := range r.c.replicas {
+		l, err := one.log()
+		if err != nil {
+			r.violate("log", "%v", err)
+		}
+		run.Logs = append(run.Logs, l)
+	}
+	run.Logs = append(run.Logs, noOps(run.Logs))
+	r.report = check.All(run)
+	for _, one := range r.c.replicas {
+		r.report.Counters.SnapshotsUnderLoad += strings.Count(one.Log(), "Installed remote snapshot")
+	}
+	for _, v := range r.report.Violations {
+		r.violate(v.Check, "%s", v.Text)
+	}
+}
+
+// save writes the timeline beside the logs.
+func (r *round) save() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := os.WriteFile(filepath.Join(r.dir, "timeline.txt"), []byte(r.mu.timeline.String()), 0o600); err != nil {
+		r.t.Log(err)
+	}
+}

@@ -1,0 +1,106 @@
+package chaos_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rota-registry/rota/tests/check"
+)
+
+// summary is what all rounds of a run came to.
+type summary struct {
+	seed       uint64
+	began      time.Time
+	rounds     int
+	counters   check.Counters
+	undecided  int
+	violations []check.Violation
+	faults     map[string]*faultSummary
+}
+
+// faultSummary is one kind of fault.
+type faultSummary struct {
+	fault    fault
+	times    int
+	silence  time.Duration // the longest time without an answered round robin
+	recovery time.Duration // the longest from healed to recovered
+}
+
+// add takes a round in.
+func (s *summary) add(r *round) {
+	s.rounds++
+	s.counters.Add(r.report.Counters)
+	s.undecided += r.report.Undecided
+	s.violations = append(s.violations, r.mu.violations...)
+	answered := answersOf(r.load.history.Operations())
+	for _, w := range r.windows {
+		f := s.faults[w.fault.name]
+		if f == nil {
+			f = &faultSummary{fault: w.fault}
+			s.faults[w.fault.name] = f
+		}
+		f.times++
+		f.silence = max(f.silence, silence(answered, w.from, w.end))
+		f.recovery = max(f.recovery, w.end-w.healed)
+	}
+}
+
+// answersOf gives when round robins were answered, in order.
+func answersOf(ops []check.Operation) (at []time.Duration) {
+	for i := range ops {
+		if ops[i].Kind == check.RoundRobin && ops[i].Outcome == check.OK {
+			at = append(at, ops[i].Returned)
+		}
+	}
+	slices.Sort(at)
+	return at
+}
+
+// silence is the longest time between two answers that overlaps a window.
+func silence(answered []time.Duration, from, to time.Duration) (longest time.Duration) {
+	i, _ := slices.BinarySearch(answered, from)
+	for i = max(i, 1); i < len(answered) && answered[i-1] < to; i++ {
+		longest = max(longest, answered[i]-answered[i-1])
+	}
+	return longest
+}
+
+// String gives the table.
+func (s *summary) String() string {
+	var b strings.Builder
+	c := s.counters
+	fmt.Fprintf(&b, "chaos: seed %d, %d rounds, %s\n\n", s.seed, s.rounds, time.Since(s.began).Round(time.Second))
+	fmt.Fprintf(&b, "| fault | numbers | times | longest without a turn | slowest recovery |\n|---|---|---|---|---|\n")
+	total := 0
+	for _, f := range slices.SortedFunc(maps.Values(s.faults), func(a, b *faultSummary) int { return cmp.Compare(a.fault.name, b.fault.name) }) {
+		total += f.times
+		fmt.Fprintf(&b, "| %s | %s | %d | %.2f s | %.2f s |\n", f.fault.name, f.fault.numbers, f.times, f.silence.Seconds(), f.recovery.Seconds())
+	}
+	fmt.Fprintf(&b, "\n| | |\n|---|---|\n")
+	for _, row := range []struct {
+		what string
+		n    int
+	}{
+		{"faults", total},
+		{"operations", c.Operations},
+		{"… answered", c.OK},
+		{"… not done", c.Failed},
+		{"… unknown", c.Unknown},
+		{"unknown that the log has", c.UnknownCommitted},
+		{"unknown that the log has not", c.UnknownNot},
+		{"leader changes", c.LeaderChanges},
+		{"… with round robins under way", c.ChangesInFlight},
+		{"retries answered from the table after a change", c.RetriesAfterChange},
+		{"snapshots installed under load", c.SnapshotsUnderLoad},
+		{"follower reads within 10 ms of a change", c.FollowerReadsAtChange},
+		{"cursors that porcupine had no time for", s.undecided},
+		{"violations", len(s.violations)},
+	} {
+		fmt.Fprintf(&b, "| %s | %d |\n", row.what, row.n)
+	}
+	return b.String()
+}
