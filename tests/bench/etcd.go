@@ -69,13 +69,16 @@ func (c *etcdCluster) close() {
 }
 
 func (c *etcdCluster) dial(endpoints ...string) (*clientv3.Client, error) {
-	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: quietly()})
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
 	c.clients = append(c.clients, client)
 	return client, nil
 }
+
+// quietly keeps a client from writing on its own.
+func quietly() *zap.Logger { return zap.NewNop() }
 
 // shared is one client of all members, which takes them in turn.
 func (c *etcdCluster) shared() ([]*clientv3.Client, error) {

@@ -38,6 +38,8 @@ type options struct {
 	list     bool
 	evenness bool
 	growth   bool
+	failover bool
+	kills    int
 	say      io.Writer // progress
 }
 
@@ -69,6 +71,8 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.list, "list", false, "list the rows and their targets, and measure nothing")
 	flags.BoolVar(&o.evenness, "evenness", false, "print how even hrw is instead; nothing is started")
 	flags.BoolVar(&o.growth, "growth", false, "print how cost grows with members, pools and replicas instead")
+	flags.BoolVar(&o.failover, "failover", false, "print what the loss of the leader costs instead, beside etcd")
+	flags.IntVar(&o.kills, "kills", 20, "how often -failover kills, and how often it stops, each leader")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -82,6 +86,8 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("-repeat %d: 1 to 100 are possible", o.repeat)
 	case o.seconds < 0.1 || o.seconds > 600:
 		return o, fmt.Errorf("-seconds %g: 0.1 to 600 are possible", o.seconds)
+	case o.kills < 1 || o.kills > 1000:
+		return o, fmt.Errorf("-kills %d: 1 to 1000 are possible", o.kills)
 	}
 	o.only = re
 	return o, nil
@@ -102,6 +108,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	o.dir = dir
 	if o.growth {
 		return growth(ctx, o, out)
+	}
+	if o.failover {
+		return failover(ctx, o, out)
 	}
 	return compare(ctx, o, out)
 }

@@ -58,14 +58,19 @@ func (p *process) start() error {
 	return nil
 }
 
-// restart asks the process to end, and starts it again.
-func (p *process) restart() error {
+// stop asks the process to end, and waits until it is gone.
+func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
 	case <-time.After(stopTimeout):
 		p.kill()
 	}
+}
+
+// restart asks the process to end, and starts it again.
+func (p *process) restart() error {
+	p.stop()
 	return p.start()
 }
 
