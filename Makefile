@@ -9,7 +9,7 @@ export GO
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test sim e2e fuzz mutants size bench bench-parts generate lint fmt
+.PHONY: help build run test sim chaos e2e fuzz mutants size bench bench-parts generate lint fmt
 
 help: ## Say what there is
 	@echo 'usage: make TARGET'
@@ -33,6 +33,13 @@ sim: ## Random faults on clusters in virtual time, about two minutes (RUNS=, SEE
 
 e2e: ## The built binary alone: conformance of a cluster, real processes, kill -9
 	@tests/run.sh e2e
+
+# How long, and from which seed: make chaos FOR=2h SEED=7.
+FOR ?= 3m
+SEED ?=
+
+chaos: ## Real processes killed, cut off and starved under load, and judged (FOR=3m SEED=n); root gives them networks
+	@FOR=$(FOR) SEED=$(SEED) $(GO) test -v -count=1 -timeout 0 -run '^TestChaos$$' ./tests/chaos
 
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@tests/run.sh fuzz

@@ -111,7 +111,7 @@ unit() {
 		race=
 		missed+=('the race detector: it needs a C compiler (gcc or clang) and CGO_ENABLED=1; the tests ran without it')
 	fi
-	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/size)?$') || all=./...
+	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/size|/chaos)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
 	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
 	fetching 'the nested modules' test_nested
@@ -135,6 +135,7 @@ sim_runs() {
 e2e() {
 	step 'conformance of a cluster' $GO test -count=1 -timeout 10m -run '^TestCluster' ./tests/conformance
 	step 'end to end' $GO test -count=1 -timeout 10m ./tests/e2e
+	step 'chaos, a short form' env FOR=20s $GO test -count=1 -timeout 10m ./tests/chaos
 }
 
 fuzz() {

@@ -22,7 +22,7 @@ const (
 	// diskBytes is the disk of a replica that has one of its own.
 	diskBytes = 192 << 20
 	// snapshotEvery makes a replica that was away for seconds need a snapshot.
-	snapshotEvery = 1500
+	snapshotEvery = 400
 )
 
 // cluster is the processes of one round.

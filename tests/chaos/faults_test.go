@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -12,8 +13,9 @@ type fault struct {
 	// numbers are those of the README's table.
 	numbers string
 	weight  int
-	// isolated faults need networks, ownDisk faults disks of their own.
-	isolated, ownDisk bool
+	// isolated faults need networks, ownDisk faults disks of their own; long ones
+	// come in runs that have time for them.
+	isolated, ownDisk, long bool
 	// hold bounds how long it lasts.
 	least, most time.Duration
 	// inject does it; what it gives takes it back, and may be nil. Whatever has
@@ -31,7 +33,7 @@ func processFaults() []fault {
 		{name: "kill the leader", numbers: "F1", weight: 8, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
 			return r.kill(r.leader())
 		}},
-		{name: "kill a follower", numbers: "F1 F5 F39", weight: 4, least: 5 * time.Second, most: 9 * time.Second, inject: func(r *round) func() {
+		{name: "kill a follower", numbers: "F1 F5 F39", weight: 8, least: 5 * time.Second, most: 9 * time.Second, inject: func(r *round) func() {
 			return r.kill(r.follower())
 		}},
 		{name: "kill a majority", numbers: "F1", weight: 1, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
@@ -46,11 +48,32 @@ func processFaults() []fault {
 		{name: "stop a follower", numbers: "F2 F3", weight: 2, least: time.Second, most: 8 * time.Second, inject: func(r *round) func() {
 			return r.freeze(r.follower())
 		}},
+		{name: "stop a follower while it gets a snapshot", numbers: "F3", weight: 2, least: time.Second, most: 3 * time.Second, inject: func(r *round) func() {
+			one := r.follower()
+			r.kill(one)
+			r.wait(5 * time.Second)
+			one.Start()
+			r.wait(time.Duration(r.rand.Int64N(int64(400 * time.Millisecond))))
+			return r.freeze(one)
+		}},
+		{name: "kill between snapshot and compaction", numbers: "F5", weight: 2, least: 5 * time.Second, most: 7 * time.Second, inject: func(r *round) func() {
+			one := r.c.replicas[r.rand.IntN(len(r.c.replicas))]
+			r.say("%s dies when it next deletes entries", one.Name)
+			one.disturb(r.t, "DeleteRange\tdie")
+			return nil
+		}},
+		{name: "no more memory", numbers: "F6", weight: 1, least: 2 * time.Second, most: 6 * time.Second, inject: func(r *round) func() {
+			one := r.leader()
+			if err := starve(one.Pid()); err != nil {
+				r.say("%s cannot be starved: %v", one.Name, err)
+				return nil
+			}
+			r.say("%s gets no more memory", one.Name)
+			return func() { r.kill(one) }
+		}},
 		{name: "rolling restart", numbers: "F4", weight: 1, inject: func(r *round) func() {
 			for _, one := range r.c.replicas {
-				if code := one.Stop(15 * time.Second); code != 0 {
-					r.violate("stop", "%s ended with %d when it was asked to", one.Name, code)
-				}
+				r.stop(one)
 				one.Start()
 				r.recovered("rolling restart of "+one.Name, recoverMax)
 			}
@@ -119,6 +142,24 @@ func networkFaults() []fault {
 		{name: "callers hear nothing from a replica", numbers: "F21", weight: 1, inject: func(r *round) func() {
 			return r.cut(r.follower(), loss{host: true, percent: 100}, false)
 		}},
+		{name: "slow links at a replica", numbers: "F14", weight: 2, inject: func(r *round) func() {
+			one := r.follower()
+			if r.rand.IntN(2) == 0 {
+				one = r.leader()
+			}
+			return r.slow(one)
+		}},
+		{name: "a ring in which each sees its neighbours alone", numbers: "F11", weight: 3, inject: func(r *round) func() {
+			n := len(r.c.replicas)
+			for i, one := range r.c.replicas {
+				for j, other := range r.c.replicas {
+					if far := (j - i + n) % n; far > 1 && far < n-1 {
+						r.c.ground.lose(one.place, loss{from: other.place, percent: 100})
+					}
+				}
+			}
+			return nil
+		}},
 		{name: "an agent is cut off", numbers: "F10", weight: 1, inject: func(r *round) func() {
 			r.c.ground.lose(r.c.agents[r.rand.IntN(len(r.c.agents))].place, loss{percent: 100})
 			return nil
@@ -135,7 +176,16 @@ func networkFaults() []fault {
 	for i := range all {
 		all[i].isolated, all[i].least, all[i].most = true, 500*time.Millisecond, 8*time.Second
 	}
-	return all
+	return append(all, fault{
+		name: "gossip is split for longer than it remembers", numbers: "F18", weight: 1, isolated: true, long: true,
+		least: 45 * time.Second, most: time.Minute,
+		inject: func(r *round) func() {
+			r.cut(r.follower(), loss{port: gossipPort, percent: 100}, true)
+			one := r.c.agents[r.rand.IntN(len(r.c.agents))]
+			r.c.ground.lose(one.place, loss{port: gossipPort, percent: 100})
+			return r.wholeAgain
+		},
+	})
 }
 
 func diskFaults() []fault {
@@ -171,6 +221,9 @@ func diskFaults() []fault {
 		{name: "the disk is nearly full", numbers: "F24", weight: 1, ownDisk: true, least: 2 * time.Second, most: 5 * time.Second, inject: func(r *round) func() {
 			who := r.leader()
 			return who.fill(r.t, diskBytes/200)
+		}},
+		{name: "the disk is read-only at the start", numbers: "F29", weight: 1, ownDisk: true, inject: func(r *round) func() {
+			return r.readOnly(r.follower())
 		}},
 		{name: "all disks are full", numbers: "F24", weight: 1, ownDisk: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
 			var undo []func()
@@ -242,6 +295,57 @@ func (r *round) cut(one *replica, l loss, both bool) func() {
 		}
 	}
 	return nil
+}
+
+// slow gives a replica's links a rate at which packets wait for up to half a
+// second.
+func (r *round) slow(one *replica) func() {
+	r.say("slow links at %s", one.Name)
+	undo, err := slowLink(one.place)
+	if err != nil {
+		r.say("links cannot be slowed: %v", err)
+	}
+	return undo
+}
+
+// readOnly stops a replica and starts it on a disk that cannot be written: it must
+// say so and end.
+func (r *round) readOnly(one *replica) func() {
+	r.stop(one)
+	if err := remount(one.dir, true); err != nil {
+		r.say("the disk of %s stays writable: %v", one.Name, err)
+		return nil
+	}
+	one.Start()
+	for end := time.Now().Add(10 * time.Second); one.Running() && time.Now().Before(end); {
+		r.wait(20 * time.Millisecond)
+	}
+	if one.Running() {
+		r.violate("disk", "%s runs on a disk that cannot be written", one.Name)
+		one.Kill()
+	} else if !strings.Contains(one.Log(), "cannot be written") {
+		r.violate("disk", "%s does not say that its disk cannot be written", one.Name)
+	}
+	return func() {
+		if err := remount(one.dir, false); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// wholeAgain heals the networks, and waits until everybody sees everybody.
+func (r *round) wholeAgain() {
+	r.c.ground.heal()
+	for end := time.Now().Add(wholeMax); ; r.wait(200 * time.Millisecond) {
+		err := r.c.whole()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			r.violate("gossip", "the cluster is not whole after %s: %v", wholeMax, err)
+			return
+		}
+	}
 }
 
 func (r *round) everywhere(l loss) func() {

@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -195,6 +197,49 @@ func (n *namespaces) rules(l loss) (rules [][]expr.Any) {
 		rules = append(rules, append(rule, tail...))
 	}
 	return rules
+}
+
+// slowLink bounds the rate at which packets leave for a place and come from it, so
+// that they wait, and are lost when half a second's worth does.
+func slowLink(p *place) (undo func(), err error) {
+	shape := func(within []string, verb, dev string, rest ...string) error {
+		line := append(append(append([]string(nil), within...), "tc", "qdisc", verb, "dev", dev, "root"), rest...)
+		if out, err := exec.Command(line[0], line[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", strings.Join(line, " "), err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	}
+	rate := []string{"tbf", "rate", "400kbit", "burst", "4kb", "latency", "500ms"}
+	err = errors.Join(shape(nil, "add", p.link, rate...), shape(p.within, "add", "eth0", rate...))
+	return func() { _ = errors.Join(shape(nil, "del", p.link), shape(p.within, "del", "eth0")) }, err
+}
+
+// starve lets a process have no more memory than it has.
+func starve(pid int) error {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return err
+	}
+	var pages uint64
+	if _, err := fmt.Sscan(string(status), &pages); err != nil {
+		return err
+	}
+	limit := syscall.Rlimit{Cur: pages * uint64(os.Getpagesize()), Max: pages * uint64(os.Getpagesize())}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_AS, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// remount makes a disk of its own read-only, or not any more. Nothing may have a
+// file open on it.
+func remount(dir string, readOnly bool) error {
+	flags := uintptr(syscall.MS_REMOUNT)
+	if readOnly {
+		flags |= syscall.MS_RDONLY
+	}
+	return syscall.Mount("tmpfs", dir, "tmpfs", flags, "")
 }
 
 // source is the address that is lost, nil for all.

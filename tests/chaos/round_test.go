@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,10 +26,14 @@ const (
 	// restartMax is that for processes that have to start first, on a machine
 	// that does other things, too.
 	restartMax = 10 * time.Second
+	// endedMax is how long after a fault a process may still end of it.
+	endedMax = 2 * time.Second
 	// wholeMax is how long gossip may take to be whole again.
 	wholeMax = 60 * time.Second
 
-	replicasOfRound, workersOfRound = 3, 4
+	workersOfRound = 4
+	// longEnough is how long a round must be for faults that take a minute.
+	longEnough = 4 * time.Minute
 )
 
 // round is one cluster's life.
@@ -60,10 +65,10 @@ type window struct {
 }
 
 // newRound starts a cluster and its load.
-func newRound(t testing.TB, g ground, dir string, seed uint64) *round {
+func newRound(t testing.TB, g ground, dir string, seed uint64, replicas int) *round {
 	t.Helper()
 	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir}
-	r.c = newCluster(t, g, dir, replicasOfRound, workersOfRound)
+	r.c = newCluster(t, g, dir, replicas, workersOfRound)
 	r.twins = g.place("twin")
 	for _, one := range r.c.replicas {
 		r.base = append(r.base, r.usage(one))
@@ -125,16 +130,16 @@ func (r *round) others(than *replica) (list []*replica) {
 func (r *round) run(d time.Duration, from []fault) {
 	for end := time.Now().Add(d); time.Now().Before(end) && r.t.Context().Err() == nil; {
 		r.wait(time.Second + time.Duration(r.rand.Int64N(int64(time.Second))))
-		r.one(r.draw(from))
+		r.one(r.draw(from, d >= longEnough))
 	}
 }
 
 // draw takes a fault by weight, of those that this ground can do.
-func (r *round) draw(from []fault) fault {
+func (r *round) draw(from []fault, long bool) fault {
 	var possible []fault
 	total := 0
 	for _, f := range from {
-		if f.isolated && !r.c.ground.isolated() || f.ownDisk && !r.c.replicas[0].ownDisk {
+		if f.isolated && !r.c.ground.isolated() || f.ownDisk && !r.c.replicas[0].ownDisk || f.long && !long || f.numbers == "F11" && len(r.c.replicas) < 5 {
 			continue
 		}
 		possible, total = append(possible, f), total+f.weight
@@ -193,6 +198,9 @@ func (r *round) recovered(from string, within time.Duration) {
 					if _, said := late.LoadOrStore(one.Name, true); !said {
 						r.violate("recovery", "%s does not read and write %s after it has healed from %q: %v", one.Name, within, from, err)
 					}
+				}
+				if !one.Running() && time.Since(began) < endedMax {
+					one.Start()
 				}
 				if !one.Running() || time.Since(began) > 30*time.Second || !rest(r.t.Context(), 50*time.Millisecond) {
 					r.violate("recovery", "%s is given up, %s after it has healed from %q: %v", one.Name, time.Since(began), from, err)
@@ -290,27 +298,35 @@ func (r *round) finish() {
 	r.recovered("the end of the round", recoverMax)
 	r.say("load ends")
 	r.load.stop()
-	for end := time.Now().Add(wholeMax); ; r.wait(200 * time.Millisecond) {
-		err := r.c.whole()
-		if err == nil {
-			break
-		}
-		if time.Now().After(end) {
-			r.violate("gossip", "the cluster is not whole %s after the last fault: %v", wholeMax, err)
-			break
-		}
-	}
+	r.wholeAgain()
 	r.lastReads()
 	r.leaks()
 	for _, a := range r.c.agents {
 		a.Kill()
 	}
 	for _, one := range r.c.replicas {
-		if code := one.Stop(20 * time.Second); code != 0 {
-			r.violate("stop", "%s ended with %d when it was asked to", one.Name, code)
-		}
+		r.stop(one)
 	}
 	r.judge()
+}
+
+// stopMax is how long a replica may take to end that has no requests under way.
+const stopMax = 4 * time.Second
+
+// stop asks a replica to end, which it must do in time and with 0; of one that
+// does not the log has all goroutines.
+func (r *round) stop(one *replica) {
+	began := time.Now()
+	one.Signal(syscall.SIGTERM)
+	for one.Running() && time.Since(began) < stopMax {
+		r.wait(20 * time.Millisecond)
+	}
+	if one.Running() {
+		one.Signal(syscall.SIGQUIT)
+	}
+	if code := one.Exit(20 * time.Second); code != 0 {
+		r.violate("stop", "%s ended with %d, %s after it was asked to", one.Name, code, time.Since(began))
+	}
 }
 
 // lastReads has every replica show its pool and its cursors, for the log to tell
