@@ -149,7 +149,7 @@ func (r *Replica) Start() {
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
 	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
-	rf, err := raft.NewRaft(r.raftConfig(notify), r.driven(), r.store.logs, r.store.votes, r.store.snapshots, tr)
+	rf, err := r.newRaft(notify, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
 	}
@@ -165,6 +165,18 @@ func (r *Replica) startRaft() error {
 	r.spawn(r.carryHints)
 	r.spawn(r.adopt)
 	return nil
+}
+
+// newRaft is raft.NewRaft. That one takes an older snapshot when the newest is
+// damaged, and panics when the log does not reach back to it: before it has
+// started anything, and of a broken disk, which is no bug.
+func (r *Replica) newRaft(notify chan<- bool, tr raft.Transport) (rf *raft.Raft, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("the log in %s does not reach back to the newest snapshot that is whole (%v): put back a copy of the store, or remove the replica from the cluster and start it with an empty data directory", r.opts.DataDir, why)
+		}
+	}()
+	return raft.NewRaft(r.raftConfig(notify), r.driven(), r.store.logs, r.store.votes, r.store.snapshots, tr)
 }
 
 // raftLeads reports whether Raft takes this replica for the leader.

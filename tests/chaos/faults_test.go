@@ -30,7 +30,7 @@ func faults() []fault {
 
 func processFaults() []fault {
 	return []fault{
-		{name: "kill the leader", numbers: "F1", weight: 8, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
+		{name: "kill the leader", numbers: "F1", weight: 16, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
 			return r.kill(r.leader())
 		}},
 		{name: "kill a follower", numbers: "F1 F5 F39", weight: 8, least: 5 * time.Second, most: 9 * time.Second, inject: func(r *round) func() {
@@ -42,7 +42,7 @@ func processFaults() []fault {
 		{name: "kill all", numbers: "F1", weight: 1, least: 100 * time.Millisecond, most: time.Second, inject: func(r *round) func() {
 			return r.kill(r.c.replicas...)
 		}},
-		{name: "stop the leader", numbers: "F2", weight: 4, least: 200 * time.Millisecond, most: 5 * time.Second, inject: func(r *round) func() {
+		{name: "stop the leader", numbers: "F2", weight: 8, least: 200 * time.Millisecond, most: 5 * time.Second, inject: func(r *round) func() {
 			return r.freeze(r.leader())
 		}},
 		{name: "stop a follower", numbers: "F2 F3", weight: 2, least: time.Second, most: 8 * time.Second, inject: func(r *round) func() {
@@ -79,7 +79,7 @@ func processFaults() []fault {
 			}
 			return nil
 		}},
-		{name: "storm of one request", numbers: "F41", weight: 2, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
+		{name: "storm of one request", numbers: "F41", weight: 6, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
 			r.storm()
 			return r.kill(r.leader())
 		}},
@@ -95,7 +95,7 @@ func processFaults() []fault {
 
 func networkFaults() []fault {
 	all := []fault{
-		{name: "cut the leader off", numbers: "F9", weight: 4, inject: func(r *round) func() {
+		{name: "cut the leader off", numbers: "F9", weight: 8, inject: func(r *round) func() {
 			return r.cut(r.leader(), loss{percent: 100}, true)
 		}},
 		{name: "cut a follower off", numbers: "F10", weight: 2, inject: func(r *round) func() {

@@ -216,6 +216,28 @@ func TestAWriteMayBeAnsweredFromALaterIndex(t *testing.T) {
 	}
 }
 
+// TestUnusedCursor claims that a cursor which is first used when members have come
+// before the first one begins with whoever is first then, and one that was used
+// before stays on its member.
+func TestUnusedCursor(t *testing.T) {
+	w := &world{t: t, term: 1, machine: fsm.NewMachine(func(err error) { t.Fatal(err) })}
+	w.start("r1")
+	for i, name := range []registry.NodeName{"w2", "w3", "w1"} {
+		w.write(registry.JoinNode{Name: name, Type: registry.Worker, Address: "10.0.0.1:1", Boot: registry.BootID(fmt.Sprintf("%016x", i+1))})
+		if i == 1 {
+			w.anonymous("early", 1)
+		}
+	}
+	w.anonymous("early", 2)
+	w.anonymous("late", 2)
+	for _, v := range w.report().Violations {
+		t.Error(v)
+	}
+	if late := w.ops[len(w.ops)-1].Answers; late[0].Node != "w1" {
+		t.Errorf("a new cursor began with %v: this test tests nothing", late)
+	}
+}
+
 // TestRejected claims that each check rejects what it is there for: a correct
 // history with one thing wrong.
 func TestRejected(t *testing.T) {

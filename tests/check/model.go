@@ -73,8 +73,12 @@ func returned(o *Operation) int64 {
 type model struct{ epochs []Epoch }
 
 // place is where a rotation stands: in which epoch, by its number, and which
-// member's turn is next.
-type place struct{ epoch, next int }
+// member's turn is next. One that nobody has used yet begins with the first member,
+// whoever that is by then.
+type place struct {
+	epoch, next int
+	used        bool
+}
 
 func (m model) porcupine() porcupine.Model {
 	nm := porcupine.NondeterministicModel{
@@ -93,7 +97,7 @@ func (m model) step(at place, o *Operation) (next []any) {
 		// others.
 		for e := at.epoch; e < len(m.epochs); e++ {
 			to := m.forward(at, e)
-			_, to.next = m.turns(to, o.Count)
+			_, to = m.turns(to, o.Count)
 			next = append(next, to)
 		}
 		return next
@@ -112,7 +116,7 @@ func (m model) step(at place, o *Operation) (next []any) {
 			want = []registry.NodeName{node}
 		}
 	} else {
-		want, at.next = m.turns(at, o.Count)
+		want, at = m.turns(at, o.Count)
 	}
 	if len(want) != len(o.Answers) {
 		return nil
@@ -130,15 +134,19 @@ func (m model) step(at place, o *Operation) (next []any) {
 func (m model) forward(at place, e int) place {
 	for ; at.epoch < e; at.epoch++ {
 		before, after := m.epochs[at.epoch].Members, m.epochs[at.epoch+1]
+		if after.Fresh {
+			at.used = false
+		}
+		if !at.used {
+			at.next = 0
+			continue
+		}
 		next := 0
 		for i := range before {
 			if to := indexOf(after.Members, before[(at.next+i)%len(before)].Name); to >= 0 {
 				next = to
 				break
 			}
-		}
-		if after.Fresh {
-			next = 0
 		}
 		at.next = next
 	}
@@ -154,25 +162,25 @@ func indexOf(members []registry.MemberInfo, name registry.NodeName) int {
 	return -1
 }
 
-// turns gives the next count members that are eligible, one by one, and whose
-// turn is next then.
-func (m model) turns(at place, count int) (list []registry.NodeName, next int) {
+// turns gives the next count members that are eligible, one by one, and where the
+// rotation stands then. Nobody eligible leaves it where it was.
+func (m model) turns(at place, count int) (list []registry.NodeName, then place) {
 	members := m.epochs[at.epoch].Members
-	next = at.next
+	then = place{epoch: at.epoch, next: at.next, used: true}
 	for range count {
 		found := false
 		for i := range members {
-			member := members[(next+i)%len(members)]
+			member := members[(then.next+i)%len(members)]
 			if member.Eligible {
-				list, next, found = append(list, member.Name), (next+i+1)%len(members), true
+				list, then.next, found = append(list, member.Name), (then.next+i+1)%len(members), true
 				break
 			}
 		}
 		if !found {
-			return nil, at.next
+			return nil, at
 		}
 	}
-	return list, next
+	return list, then
 }
 
 // naiveHashName is the hash that this package has written anew.

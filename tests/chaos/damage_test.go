@@ -1,0 +1,202 @@
+package chaos_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// damaged is a round in which a follower of many turns is stopped, so that its
+// files can be changed under it.
+func damaged(t *testing.T) (r *round, one *replica) {
+	t.Helper()
+	g, why := newGround(t)
+	if why != "" {
+		t.Logf("on loopback: %s", why)
+	}
+	r = newRound(t, g, t.TempDir(), 1, 3)
+	r.wait(8 * time.Second) // two snapshots
+	one = r.follower()
+	r.stop(one)
+	return r, one
+}
+
+// judged ends the round and shows what was found.
+func judged(t *testing.T, r *round) {
+	t.Helper()
+	r.finish()
+	for _, v := range r.mu.violations {
+		t.Error(v)
+	}
+	if t.Failed() {
+		t.Logf("timeline:\n%s", &r.mu.timeline)
+	}
+}
+
+// copyTree gives a copy of a directory.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// putBack fills a directory, which may be a disk of its own, from a copy.
+func putBack(t *testing.T, from, to string) {
+	t.Helper()
+	all, err := os.ReadDir(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if err := os.RemoveAll(filepath.Join(to, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnOldCopyOfTheStoreIsPutBack claims that a follower whose store goes back to
+// what it was some hundred turns ago (F8), while the others go on, catches up and
+// gives no wrong answer.
+func TestAnOldCopyOfTheStoreIsPutBack(t *testing.T) {
+	r, one := damaged(t)
+	old := filepath.Join(t.TempDir(), "old")
+	copyTree(t, one.dir, old)
+	one.Start()
+	r.recovered("a copy", restartMax)
+	r.wait(5 * time.Second)
+	r.kill(one)
+	putBack(t, old, one.dir)
+	one.Start()
+	r.recovered("an old copy of the store", restartMax)
+	r.kill(r.leader())
+	r.c.revive()
+	r.recovered("kill of the leader behind it", restartMax)
+	judged(t, r)
+}
+
+// TestAWipedStoreIsRefused claims that a replica that comes back with an empty
+// directory (F7) ends, says why, and harms nobody; its own store put back, it goes
+// on.
+func TestAWipedStoreIsRefused(t *testing.T) {
+	r, one := damaged(t)
+	mine, empty := filepath.Join(t.TempDir(), "mine"), t.TempDir()
+	copyTree(t, one.dir, mine)
+	putBack(t, empty, one.dir)
+	one.Start()
+	if code := one.Exit(20 * time.Second); code == 0 || !strings.Contains(one.Log(), "wiped or swapped") {
+		r.violate("wiped", "%s ended with %d, and does not say that it was wiped", one.Name, code)
+	}
+	putBack(t, mine, one.dir)
+	one.Start()
+	r.recovered("a wiped store", restartMax)
+	judged(t, r)
+}
+
+// TestFlippedBits claims that bits which flip in a stopped replica's log (F27) end
+// it with a word about the entry, or are of no matter, but never change what it
+// applies; with its own store put back it goes on.
+func TestFlippedBits(t *testing.T) {
+	r, one := damaged(t)
+	mine := filepath.Join(t.TempDir(), "mine")
+	copyTree(t, one.dir, mine)
+	path := filepath.Join(one.dir, "raft.db")
+	log, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := 0
+	for from := 0; ; flipped++ { // every copy of every key that a turn had
+		at := bytes.Index(log[from:], []byte("named-"))
+		if at < 0 {
+			break
+		}
+		log[from+at] ^= 1
+		from += at + 1
+	}
+	if flipped == 0 {
+		t.Fatal("the log has no turn to be changed")
+	}
+	if err := os.WriteFile(path, log, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one.Start()
+	if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "CRC32C is") {
+		r.violate("flipped", "%s ended with %d, and does not speak of a checksum", one.Name, code)
+	}
+	putBack(t, mine, one.dir)
+	one.Start()
+	r.recovered("flipped bits", restartMax)
+	judged(t, r)
+}
+
+// TestDamagedSnapshots claims that a replica with snapshots that are torn, or have
+// flipped bits, (F27, F28) gives no wrong answer: it comes up from what is whole,
+// or ends and says why. With its own store put back it goes on.
+func TestDamagedSnapshots(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"flipped": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"torn":    func(b []byte) []byte { return b[:len(b)/2] },
+		"empty":   func([]byte) []byte { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, one := damaged(t)
+			mine := filepath.Join(t.TempDir(), "mine")
+			copyTree(t, one.dir, mine)
+			states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
+			if err != nil || len(states) == 0 {
+				t.Fatalf("no snapshot to be damaged: %v", err)
+			}
+			for _, path := range states {
+				state, err := os.ReadFile(path)
+				if err == nil {
+					err = os.WriteFile(path, damage(state), 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			one.Start()
+			if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "snapshot") {
+				r.violate("snapshot", "%s ended with %d, and does not speak of its snapshots", one.Name, code)
+			}
+			putBack(t, mine, one.dir)
+			one.Start()
+			r.recovered("damaged snapshots", restartMax)
+			judged(t, r)
+		})
+	}
+}
+
+// TestTornNewestSnapshot claims that a replica whose newest snapshot alone is torn
+// (F28), and whose log does not reach back to the one before it, ends and says why,
+// and does not crash. With its own store put back it goes on.
+func TestTornNewestSnapshot(t *testing.T) {
+	r, one := damaged(t)
+	mine := filepath.Join(t.TempDir(), "mine")
+	copyTree(t, one.dir, mine)
+	states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
+	if err != nil || len(states) < 2 {
+		t.Fatalf("%d snapshots: %v", len(states), err)
+	}
+	if err := os.Truncate(states[len(states)-1], 10); err != nil { // its name is that of the largest index
+		t.Fatal(err)
+	}
+	one.Start()
+	if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "does not reach back to the newest snapshot") {
+		r.violate("snapshot", "%s ended with %d, and does not speak of its snapshots", one.Name, code)
+	}
+	putBack(t, mine, one.dir)
+	one.Start()
+	r.recovered("a torn snapshot", restartMax)
+	judged(t, r)
+}
