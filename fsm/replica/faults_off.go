@@ -2,17 +2,11 @@
 
 package replica
 
-import (
-	"time"
-
-	"github.com/hashicorp/raft"
-)
+import "time"
 
 // A release takes no faults from outside; see faults_on.go for the builds that do.
 
 func injectFaults(*Options) error { return nil }
-
-func tuneRaft(*raft.Config) {}
 
 // wallNow is the time that people are shown.
 func wallNow() time.Time { return time.Now() }

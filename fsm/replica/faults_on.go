@@ -9,12 +9,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
-	"github.com/rota-registry/rota/fsm"
 )
 
 // Builds with the tag rotatest, which are made for tests of real processes alone,
@@ -38,10 +36,14 @@ const (
 	snapshotsVariable = "ROTA_TEST_SNAPSHOTS"
 )
 
-// injectFaults gives the options the hooks that the environment asks for.
+// injectFaults gives the options the hooks that the environment asks for, and
+// makes snapshots so frequent that a test of minutes sees some.
 func injectFaults(o *Options) error {
 	if os.Getenv(faultsVariable) != "" {
 		o.disk.fault = storeFault
+	}
+	if n, err := strconv.ParseUint(os.Getenv(snapshotsVariable), 10, 32); err == nil {
+		o.Timings.SnapshotEvery, o.Timings.SnapshotLook, o.Timings.Trailing = n, time.Second, n/4
 	}
 	prefix := os.Getenv(journalVariable)
 	if prefix == "" {
@@ -51,17 +53,9 @@ func injectFaults(o *Options) error {
 	if err != nil {
 		return err
 	}
-	o.machine.wrap = func(m *fsm.Machine) raft.FSM { return &journaled{Machine: m, file: f, halt: o.Halt} }
+	j := &journal{file: f, halt: o.Halt}
+	o.Applying = j.note
 	return nil
-}
-
-// tuneRaft makes snapshots so frequent that a test of minutes sees some.
-func tuneRaft(c *raft.Config) {
-	n, err := strconv.ParseUint(os.Getenv(snapshotsVariable), 10, 32)
-	if err != nil {
-		return
-	}
-	c.SnapshotInterval, c.SnapshotThreshold, c.TrailingLogs = time.Second, n, n/4
 }
 
 // fault is one line of the faults file.
@@ -120,14 +114,12 @@ func wallNow() time.Time {
 	return now
 }
 
-// journaled writes down what the machine applies, before anybody hears of it: a
-// test compares it with what others applied, and what callers were told. It is
-// not the log: that has entries which are never applied, and loses its front.
-type journaled struct {
-	*fsm.Machine
+// journal is what the machine applies, written down before: a test compares it
+// with what others applied, and what callers were told. It is not the log: that has
+// entries which are never applied, and loses its front.
+type journal struct {
 	file *os.File
 	halt func(error)
-	mu   sync.Mutex
 	buf  []byte
 }
 
@@ -142,12 +134,9 @@ func newJournalFile(prefix string) (f *os.File, err error) {
 	return nil, err
 }
 
-// ApplyBatch implements raft.BatchingFSM. Each entry is its index, term and
-// length, eight bytes each, and its data, which is empty for what is no command.
-func (j *journaled) ApplyBatch(entries []*raft.Log) []any {
-	out := j.Machine.ApplyBatch(entries)
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// note writes entries down, each as its index, term and length, eight bytes each,
+// and its data, which is empty for what is no command.
+func (j *journal) note(entries []*raft.Log) {
 	j.buf = j.buf[:0]
 	for _, l := range entries {
 		data := l.Data
@@ -162,8 +151,4 @@ func (j *journaled) ApplyBatch(entries []*raft.Log) []any {
 	if _, err := j.file.Write(j.buf); err != nil {
 		j.halt(fmt.Errorf("test journal: %w", err))
 	}
-	return out
 }
-
-// Apply implements raft.FSM.
-func (j *journaled) Apply(entry *raft.Log) any { return j.ApplyBatch([]*raft.Log{entry})[0] }

@@ -200,7 +200,6 @@ func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {
 	c.NoLegacyTelemetry = true
 	c.NotifyCh = notify
 	c.Logger = newQuiet(r.log.Named("raft"), &r.stopping)
-	tuneRaft(c)
 	return c
 }
 
