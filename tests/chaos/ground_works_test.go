@@ -2,9 +2,12 @@ package chaos_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/rota-registry/rota/tests/procs"
 )
 
 // TestGroundLoses claims that a loss is one: the faults of this package would
@@ -27,9 +30,13 @@ func TestGroundLoses(t *testing.T) {
 		}
 		return ctx.Err() == nil
 	}
-	if !answers() {
-		t.Fatal("the place cannot be reached from the bridge")
-	}
+	// A link takes its time to come up.
+	procs.Eventually(t, procs.Ready, func() error {
+		if !answers() {
+			return errors.New("the place cannot be reached from the bridge")
+		}
+		return nil
+	})
 	for name, l := range map[string]loss{
 		"from the bridge": {host: true, percent: 100}, "of TCP": {proto: "tcp", percent: 100},
 		"of the API": {port: apiPort, percent: 100}, "of everything": {percent: 100},
