@@ -8,12 +8,16 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
 
 // testTimeout is when a test that hangs is caught, too.
 const testTimeout = 5 * time.Minute
+
+// toldMax bounds what is shown of a test that could not be run.
+const toldMax = 4000
 
 // verdict is what one claim came to.
 type verdict struct {
@@ -76,9 +80,10 @@ func (c claim) proveSound(ctx context.Context, top string, sound map[claim]bool)
 // try runs the test of a claim. An error is that it could not be run.
 func (c claim) try(ctx context.Context, top string, flags ...string) (v verdict, err error) {
 	args := append([]string{"test", "-json", "-count=1", "-failfast", "-timeout", testTimeout.String(), "-run", "^" + c.test + "$"}, flags...)
-	// Of rapid, which all these packages have: what it finds it does not write
-	// into the repository, and does not make smaller for long.
-	args = append(args, c.pkg, "-rapid.nofailfile", "-rapid.shrinktime=1s")
+	args = append(args, c.pkg)
+	if c.usesRapid(top) { // What it finds it is not to write into the repository, nor to make smaller for long.
+		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=1s")
+	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = top
 	var said bytes.Buffer
@@ -91,9 +96,20 @@ func (c claim) try(ctx context.Context, top string, flags ...string) (v verdict,
 		return v, err
 	}
 	if !ran || v.caught != (err != nil) {
-		return v, fmt.Errorf("%s of %s did not run:\n%s%s", c.test, c.pkg, out, said.Bytes())
+		return v, fmt.Errorf("%s of %s did not run:\n%s%s", c.test, c.pkg, out[max(0, len(out)-toldMax):], said.Bytes())
 	}
 	return v, nil
+}
+
+// usesRapid reports whether the package's tests have rapid, and its flags.
+func (c claim) usesRapid(top string) bool {
+	files, _ := filepath.Glob(filepath.Join(top, c.pkg, "*_test.go"))
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(`"pgregory.net/rapid"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 // read takes the events of go test; ran is whether the test began.

@@ -2,6 +2,7 @@ package size_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -22,13 +23,15 @@ import (
 
 const (
 	registered = registry.NodesMax
-	gossiping  = 300
 	callers    = 16               // who register and join at once
 	comeIn     = 4 * time.Minute  // for all to be registered, or to see each other
 	rest       = 20 * time.Second // over which the costs at rest are measured
 	late       = 10 * time.Second // of a machine that runs 300 members and three replicas on few cores
 	profile    = gossip.LAN
 )
+
+// members is for a machine that cannot run so many.
+var members = flag.Int("members", 300, "how many of the nodes gossip")
 
 // TestAFullCluster: all are registered, all who gossip see each other and are
 // alive at every replica, nobody who lives is taken for dead, and the one that
@@ -40,25 +43,26 @@ func TestAFullCluster(t *testing.T) {
 		r.Start()
 	}
 	c.AwaitReady(procs.Ready)
-	f := &full{t: t, c: c, client: c.Client()}
-	f.report("registered %d nodes in %s", registered-gossiping, f.timed(f.register))
-	f.report("%d members joined in %s, and %d times asked again", gossiping, f.timed(f.join), f.again.Load())
+	f := &full{t: t, c: c, client: c.Client(), gossiping: *members}
+	f.report("registered %d nodes in %s", registered-f.gossiping, f.timed(f.register))
+	f.report("%d members joined in %s, and %d times asked again", f.gossiping, f.timed(f.join), f.again.Load())
 	f.report("then every member and replica saw all of them in %s", f.timed(f.awaitView))
 	f.report("at rest: %s", f.costs())
-	f.allAlive(gossiping, "after a rest")
+	f.allAlive(f.gossiping, "after a rest")
 	seen, gone := f.kill()
 	f.report("a killed one was failed at every replica after %s, and gone from every view after %s", seen, gone)
-	f.allAlive(gossiping-1, "after a death")
+	f.allAlive(f.gossiping-1, "after a death")
 	f.report("hrw of the full pool: %s a call, of one caller", f.hrw())
 }
 
 // full is the cluster under test.
 type full struct {
-	t       *testing.T
-	c       *procs.Cluster
-	client  *client.Client
-	members []*gossip.Gossip
-	again   atomic.Int32 // joins that were asked for again
+	t         *testing.T
+	c         *procs.Cluster
+	client    *client.Client
+	members   []*gossip.Gossip
+	gossiping int
+	again     atomic.Int32 // joins that were asked for again
 }
 
 func (f *full) report(format string, args ...any) { f.t.Logf(format, args...) }
@@ -97,18 +101,18 @@ func boot(i int) registry.BootID { return registry.BootID(fmt.Sprintf("%016x", i
 
 // register adds the nodes that are only registered.
 func (f *full) register() {
-	f.each(registered-gossiping, func(ctx context.Context, i int) error {
-		_, err := f.client.AddNode(ctx, name(gossiping+i), registry.Worker, "")
+	f.each(registered-f.gossiping, func(ctx context.Context, i int) error {
+		_, err := f.client.AddNode(ctx, name(f.gossiping+i), registry.Worker, "")
 		return err
 	})
 }
 
 // join has the others join, and gossip.
 func (f *full) join() {
-	f.members = make([]*gossip.Gossip, gossiping)
+	f.members = make([]*gossip.Gossip, f.gossiping)
 	f.t.Cleanup(f.closeAll)
-	addrs := procs.FreeAddrs(f.t, gossiping)
-	f.each(gossiping, func(ctx context.Context, i int) error {
+	addrs := procs.FreeAddrs(f.t, f.gossiping)
+	f.each(f.gossiping, func(ctx context.Context, i int) error {
 		in, err := f.joinOne(ctx, client.Life{Name: name(i), Type: registry.Worker, Address: addrs[i], Boot: boot(i)})
 		if err != nil {
 			return err
@@ -150,8 +154,8 @@ func (f *full) closeAll() {
 // as alive.
 func (f *full) awaitView() {
 	f.t.Helper()
-	procs.Eventually(f.t, comeIn, func() error { return f.views(gossiping) })
-	procs.Eventually(f.t, comeIn, func() error { return f.alive(gossiping) })
+	procs.Eventually(f.t, comeIn, func() error { return f.views(f.gossiping) })
+	procs.Eventually(f.t, comeIn, func() error { return f.alive(f.gossiping) })
 }
 
 func (f *full) views(want int) error {
@@ -190,11 +194,11 @@ func (f *full) allAlive(want int, when string) {
 // every replica had it failed, and until no view had it any more.
 func (f *full) kill() (failed, gone time.Duration) {
 	f.t.Helper()
-	last, began := gossiping-1, time.Now()
+	last, began := f.gossiping-1, time.Now()
 	_ = f.members[last].Close()
-	procs.Eventually(f.t, profile.Suspicion(gossiping)+late, func() error { return f.alive(last) })
+	procs.Eventually(f.t, profile.Suspicion(f.gossiping)+late, func() error { return f.alive(last) })
 	failed = time.Since(began).Round(10 * time.Millisecond)
-	procs.Eventually(f.t, profile.Suspicion(gossiping)+late, func() error { return f.views(last) })
+	procs.Eventually(f.t, profile.Suspicion(f.gossiping)+late, func() error { return f.views(last) })
 	return failed, time.Since(began).Round(10 * time.Millisecond)
 }
 
@@ -225,8 +229,8 @@ func (f *full) costs() string {
 	for i, r := range f.c.Replicas {
 		fmt.Fprintf(&b, "%s %.1f %% of a core and %d MB, ", r.Name, 100*(f.processor(r.Pid())-before[i]).Seconds()/rest.Seconds(), f.resident(r.Pid())>>20)
 	}
-	fmt.Fprintf(&b, "each of %d members %.2f %% of a core and %d KB", gossiping,
-		100*(f.processor(os.Getpid())-own).Seconds()/rest.Seconds()/gossiping, f.resident(os.Getpid())>>10/gossiping)
+	fmt.Fprintf(&b, "each of %d members %.2f %% of a core and %d KB", f.gossiping,
+		100*(f.processor(os.Getpid())-own).Seconds()/rest.Seconds()/float64(f.gossiping), f.resident(os.Getpid())>>10/f.gossiping)
 	return b.String()
 }
 
