@@ -11,11 +11,11 @@ import (
 	"github.com/rota-registry/rota/registry"
 )
 
-// hurry makes a replica stand for election at once when it misses its leader.
-func hurry(t testing.TB, r *running) {
+// hurry makes a replica stand for election soon when it misses its leader.
+func hurry(t testing.TB, r *running, soon time.Duration) {
 	t.Helper()
 	conf := r.Raft().ReloadableConfig()
-	conf.HeartbeatTimeout, conf.ElectionTimeout = 150*time.Millisecond, 150*time.Millisecond
+	conf.HeartbeatTimeout, conf.ElectionTimeout = soon, soon
 	if err := r.Raft().ReloadConfig(conf); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
 			c.put(old, "before")
 			c.raft.isolate(old.api)
 			c.set(func() { c.cut[old.api] = alone })
-			c.writeWithout(old)
+			c.writeWithout(old, 150*time.Millisecond)
 
 			c.refusesOldReads(old)
 			if !c.shows(old, "before", registry.ReadOptions{Consistency: registry.Local}) || c.shows(old, "after", registry.ReadOptions{Consistency: registry.Local}) {
@@ -73,9 +73,9 @@ func TestAnAnswerFromBeforeConfirmsNothing(t *testing.T) {
 	c := newCluster(t)
 	c.raft = newLinks(t)
 	c.tune = func(o *replica.Options) {
-		o.Timings = replica.Timings{Heartbeat: 3 * time.Second, Election: 3 * time.Second, Lease: 3 * time.Second}
+		o.Timings = replica.Timings{Heartbeat: 6 * time.Second, Election: 6 * time.Second, Lease: 6 * time.Second}
 		if o.Name != "r1" { // r1 founds, so it is the first leader
-			o.Timings.Lease = 100 * time.Millisecond
+			o.Timings.Lease = 450 * time.Millisecond
 		}
 	}
 	rs := c.startAll(3)
@@ -83,7 +83,7 @@ func TestAnAnswerFromBeforeConfirmsNothing(t *testing.T) {
 	c.put(old, "before")
 	thaw := c.raft.freeze(c, old.api, rs[1].api)
 	c.raft.isolate(old.api)
-	c.writeWithout(old)
+	c.writeWithout(old, 500*time.Millisecond)
 
 	time.AfterFunc(50*time.Millisecond, thaw) // when the readers below have asked
 	c.refusesOldReads(old)
@@ -91,13 +91,13 @@ func TestAnAnswerFromBeforeConfirmsNothing(t *testing.T) {
 
 // writeWithout elects another leader and commits the pool "after" there, while
 // the old one still believes that it leads.
-func (c *cluster) writeWithout(old *running) {
+func (c *cluster) writeWithout(old *running, soon time.Duration) {
 	c.t.Helper()
 	var others []*running
 	for _, r := range c.running() {
 		if r != old {
 			others = append(others, r)
-			hurry(c.t, r)
+			hurry(c.t, r, soon)
 		}
 	}
 	var leader *running
