@@ -156,6 +156,51 @@ func TestWhoGaveUpKeepsItsPlace(t *testing.T) {
 	}
 }
 
+// TestAHotCursorHoldsUpNoColdPool: while one cursor is asked for as often as the
+// queue takes, a thousand pools are asked for once each. Each of these is in the
+// next batch but one at the latest: the queue knows no pools.
+func TestAHotCursorHoldsUpNoColdPool(t *testing.T) {
+	t.Parallel()
+	c, now := New(true), time.Duration(0)
+	var flying []Batch
+	came := map[RequestID]int{} // of the cold: how many batches had gone
+	var id RequestID
+	batches, met, hot := 0, 0, []registry.Turn{{Pool: "hot", Key: "k", Count: 1}}
+	gone := func(s Step) {
+		for _, b := range s.Propose {
+			batches++
+			flying = append(flying, b)
+			for _, r := range b.requests {
+				if was, cold := came[r.id]; cold {
+					met++
+					if batches-was > 2 {
+						t.Errorf("cold request %d waited for %d batches", r.id, batches-was)
+					}
+				}
+			}
+		}
+	}
+	arrive := func(turns []registry.Turn) {
+		id++
+		gone(c.Arrive(now, id, turns, now+time.Second))
+	}
+	for cold := range 1000 {
+		for range 200 {
+			arrive(hot)
+		}
+		came[id+1] = batches
+		arrive([]registry.Turn{{Pool: registry.PoolName("cold-" + strings.Repeat("x", cold%40)), Count: 1}})
+		now += time.Millisecond
+		gone(c.Wake(now)) // the batch before waited for who comes back
+		b := flying[0]
+		flying = flying[1:]
+		gone(c.Finish(now, b.ID, fsm.Outcome{Result: registry.Result{Turns: make([]registry.TurnResult, len(b.Turns))}}, nil))
+	}
+	if met < 990 {
+		t.Errorf("of a thousand cold requests %d were in a batch", met)
+	}
+}
+
 // TestWhoWaitsInVainHearsWhy: without a leader a request goes into one batch
 // after another until its deadline and hears then why nothing was done; behind
 // batches that hang it hears that its time was over.
