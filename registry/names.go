@@ -40,6 +40,8 @@ type (
 	// Millis is a time or a span in milliseconds. Which clock it was read from
 	// is said where it stands.
 	Millis int64
+	// Micros is a span in microseconds.
+	Micros int64
 )
 
 // Node types that Zeek gives a meaning.

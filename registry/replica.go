@@ -82,6 +82,9 @@ type Greeting struct {
 	Checkpoints    []Checkpoint // the last few, the newest last
 	// FrozenTypes are the leader's, FrozenTypesMax of them at most: see Freeze.
 	FrozenTypes []NodeType
+	// AppendTime is how long its store takes, in the median of late, to append to
+	// the log; 0 is not known.
+	AppendTime Micros
 }
 
 // Checkpoint is a hash over all commands of the log behind the index From up to

@@ -46,6 +46,8 @@ type disk struct {
 	hooks  diskHooks
 	halt   func(error)
 	closed atomic.Bool // errors are no news any more
+	// appends are how long the log's took.
+	appends appends
 }
 
 func newDisk(dir string, hooks diskHooks, halt func(error)) *disk {
@@ -167,6 +169,11 @@ func (c *checkedLogs) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft
 
 // StoreLogs appends entries.
 func (c *checkedLogs) StoreLogs(logs []*raft.Log) error {
+	began := time.Now()
+	defer func() {
+		now := time.Now()
+		c.disk.appends.note(now, now.Sub(began))
+	}()
 	return c.disk.do("StoreLogs", func() error { return c.logs.StoreLogs(logs) })
 }
 

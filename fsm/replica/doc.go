@@ -119,7 +119,8 @@
 //
 // A replica whose disk is nearly full is not ready and gives leadership away
 // while it can still write that down. It reads on and votes on: a cluster whose
-// disks are all nearly full is one that works.
+// disks are all nearly full is one that works. A leader whose disk is slow, and
+// for a while ten times slower than another voter's, gives leadership away, too.
 //
 // # What was applied
 //

@@ -16,6 +16,7 @@ const (
 // greetOthers keeps the book right for as long as the replica runs.
 func (r *Replica) greetOthers() {
 	said := time.Now()
+	var slow sloth
 	for {
 		every := greetEvery
 		targets := r.greetTargets()
@@ -33,6 +34,7 @@ func (r *Replica) greetOthers() {
 			said = time.Now()
 			r.log.Warn("there is no leader: a majority of the replicas must be up", "unreachable", lost)
 		}
+		r.yieldIfSlow(&slow, answers)
 		if pause(r.life.ctx, every) != nil {
 			return
 		}

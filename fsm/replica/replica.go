@@ -64,6 +64,13 @@ type Replica struct {
 		err    error         // what it returned
 	}
 
+	// handing lets one handover be under way; stuck are those in a row that found
+	// one of Raft's still under way.
+	handing struct {
+		sync.Mutex
+		stuck int
+	}
+
 	// writing orders the changes of the identity file; mu guards what others
 	// read of it, and is never held while the file is written.
 	writing sync.Mutex

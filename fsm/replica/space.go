@@ -48,7 +48,6 @@ func (s space) need(short bool) uint64 {
 // lead if another can; it goes on answering, and voting.
 func (r *Replica) watchSpace() {
 	var tried time.Time
-	stuck := 0
 	for {
 		if err := r.lookAtSpace(); errors.Is(err, errSpaceUnknown) {
 			return
@@ -57,14 +56,7 @@ func (r *Replica) watchSpace() {
 		}
 		if r.short.Load() != nil && r.leading() != 0 && time.Since(tried) >= handOverEvery {
 			tried = time.Now()
-			if err := r.handOver(); errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-				stuck++
-			} else {
-				stuck = 0
-			}
-			if stuck == handOversStuck {
-				r.halt(fmt.Errorf("replica %s: Raft has been handing leadership over for %s, and takes no writes: start the replica again", r.opts.Name, handOversStuck*handOverEvery))
-			}
+			_ = r.handOver(anyone) // it has said what went wrong, and is tried again
 		}
 		if pause(r.life.ctx, spaceLook) != nil {
 			return
@@ -97,9 +89,16 @@ func (r *Replica) lookAtSpace() error {
 
 func mebibytes(n uint64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
-// handOver gives leadership to a replica that is ready, if there is one.
-func (r *Replica) handOver() error {
-	to, ok := r.successor()
+// anyone may lead that is ready.
+func anyone(registry.Greeting) bool { return true }
+
+// handOver gives leadership to a replica that is ready and fit, if there is one.
+// Who calls it does so again, every handOverEvery, until it has succeeded: so it
+// finds out that Raft is stuck.
+func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
+	r.handing.Lock()
+	defer r.handing.Unlock()
+	to, ok := r.successor(fit)
 	if !ok {
 		r.log.Debug("nobody is ready to take leadership over")
 		return nil
@@ -107,6 +106,12 @@ func (r *Replica) handOver() error {
 	ctx, cancel := context.WithTimeout(r.life.ctx, 2*r.opts.Timings.Election)
 	defer cancel()
 	err := await(ctx, r.raft.Load().LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)))
+	if r.handing.stuck++; !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		r.handing.stuck = 0
+	}
+	if r.handing.stuck == handOversStuck {
+		r.halt(fmt.Errorf("replica %s: Raft has been handing leadership over for %s, and takes no writes: start the replica again", r.opts.Name, handOversStuck*handOverEvery))
+	}
 	if err != nil {
 		r.log.Warn("leadership was not handed over, it is tried again", "to", to.Name, "error", err)
 		return err
@@ -115,8 +120,9 @@ func (r *Replica) handOver() error {
 	return nil
 }
 
-// successor is the voter that is ready and has applied most, by its own word.
-func (r *Replica) successor() (to registry.Replica, ok bool) {
+// successor is the voter that is ready and fit and has applied most, by its own
+// word.
+func (r *Replica) successor(fit func(registry.Greeting) bool) (to registry.Replica, ok bool) {
 	var asked []registry.ReplicaName
 	var apis []string
 	for _, name := range voters(r.raft.Load()) {
@@ -126,7 +132,7 @@ func (r *Replica) successor() (to registry.Replica, ok bool) {
 	}
 	var most registry.Index
 	for i, a := range r.greet(r.life.ctx, apis) {
-		if a.err == nil && a.Name == asked[i] && a.Ready && a.Applied >= most {
+		if a.err == nil && a.Name == asked[i] && a.Ready && fit(a.Greeting) && a.Applied >= most {
 			to, most, ok = a.Replica, a.Applied, true
 		}
 	}

@@ -18,7 +18,7 @@ const (
 
 // Self is what this replica says of itself, from the moment it is open.
 func (r *Replica) Self() registry.Greeting {
-	g := registry.Greeting{Replica: r.self(), Version: r.opts.Version, Listed: r.listed, Role: RoleWaiting, Applied: r.machine.At().Index, Checkpoints: r.machine.Checkpoints()}
+	g := registry.Greeting{Replica: r.self(), Version: r.opts.Version, Listed: r.listed, Role: RoleWaiting, Applied: r.machine.At().Index, Checkpoints: r.machine.Checkpoints(), AppendTime: r.appendTime()}
 	view, _ := r.machine.View()
 	g.ClusterID, g.Roster = view.ClusterID(), view.Replicas()
 	r.mu.Lock()

@@ -129,7 +129,7 @@ func TestGreetingsRoundTrip(t *testing.T) {
 		Role: "leader", Voter: true, Term: 3, Leader: "r1", Applied: 4, Committed: 5, Version: "v", GossipMembers: 6,
 		Ready: true, NotReadyReason: "because", Listed: []string{"a:1", "b:1"},
 		Checkpoints: []registry.Checkpoint{{Index: 4096, From: 7, Hash: 1 << 63}, {Index: 8192, From: 7, Hash: 1}},
-		FrozenTypes: []registry.NodeType{"proxy", "worker"},
+		FrozenTypes: []registry.NodeType{"proxy", "worker"}, AppendTime: 1_500,
 	}
 	roundTrip(t, greeting, wire.ToGreeting, wire.FromGreeting)
 	young := registry.Greeting{Replica: registry.Replica{Name: "r2"}, Role: "waiting"}

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"math"
+
 	"github.com/rota-registry/rota/registry"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
 )
@@ -12,7 +14,7 @@ func ToGreeting(g registry.Greeting) *rotav1.Greeting {
 		Role: g.Role, Voter: g.Voter, Term: uint64(g.Term), Leader: string(g.Leader),
 		AppliedIndex: uint64(g.Applied), CommitIndex: uint64(g.Committed), Version: g.Version,
 		GossipMembers: uint32(g.GossipMembers), Ready: g.Ready, NotReadyReason: g.NotReadyReason, Listed: g.Listed,
-		Checkpoints: mapped(g.Checkpoints, toCheckpoint), FrozenTypes: Strings(g.FrozenTypes),
+		Checkpoints: mapped(g.Checkpoints, toCheckpoint), FrozenTypes: Strings(g.FrozenTypes), AppendUs: uint64(g.AppendTime),
 	}
 }
 
@@ -39,6 +41,7 @@ func FromGreeting(g *rotav1.Greeting) (registry.Greeting, error) {
 		Applied: registry.Index(g.GetAppliedIndex()), Committed: registry.Index(g.GetCommitIndex()), Version: g.GetVersion(),
 		GossipMembers: int(g.GetGossipMembers()), Ready: g.GetReady(), NotReadyReason: g.GetNotReadyReason(), Listed: g.GetListed(),
 		Checkpoints: mapped(g.GetCheckpoints(), fromCheckpoint), FrozenTypes: Names[registry.NodeType](g.GetFrozenTypes()),
+		AppendTime: registry.Micros(min(g.GetAppendUs(), math.MaxInt64)),
 	}
 	return greeting, checkGreeting(greeting)
 }

@@ -443,7 +443,10 @@ type Greeting struct {
 	// The last few checkpoints, at most 8.
 	Checkpoints []*Checkpoint `protobuf:"bytes,16,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`
 	// The leader's: types of nodes of which nobody is declared failed, at most 64.
-	FrozenTypes   []string `protobuf:"bytes,17,rep,name=frozen_types,json=frozenTypes,proto3" json:"frozen_types,omitempty"`
+	FrozenTypes []string `protobuf:"bytes,17,rep,name=frozen_types,json=frozenTypes,proto3" json:"frozen_types,omitempty"`
+	// How long its store takes to append to the log, in the median of late; 0 is not
+	// known.
+	AppendUs      uint64 `protobuf:"varint,18,opt,name=append_us,json=appendUs,proto3" json:"append_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +598,13 @@ func (x *Greeting) GetFrozenTypes() []string {
 		return x.FrozenTypes
 	}
 	return nil
+}
+
+func (x *Greeting) GetAppendUs() uint64 {
+	if x != nil {
+		return x.AppendUs
+	}
+	return 0
 }
 
 // Checkpoint is a hash over the commands of the log behind an index up to
@@ -1100,7 +1110,7 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\bstore_id\x18\x02 \x01(\tR\astoreId\x12\x10\n" +
 	"\x03api\x18\x03 \x01(\tR\x03api\x12\x12\n" +
 	"\x04raft\x18\x04 \x01(\tR\x04raft\x12\x16\n" +
-	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xb4\x04\n" +
+	"\x06gossip\x18\x05 \x01(\tR\x06gossip\"\xd1\x04\n" +
 	"\bGreeting\x121\n" +
 	"\areplica\x18\x01 \x01(\v2\x17.rota.v1.ReplicaAddressR\areplica\x12\x1d\n" +
 	"\n" +
@@ -1120,7 +1130,8 @@ const file_rota_v1_replica_proto_rawDesc = "" +
 	"\x10not_ready_reason\x18\x0e \x01(\tR\x0enotReadyReason\x12\x16\n" +
 	"\x06listed\x18\x0f \x03(\tR\x06listed\x125\n" +
 	"\vcheckpoints\x18\x10 \x03(\v2\x13.rota.v1.CheckpointR\vcheckpoints\x12!\n" +
-	"\ffrozen_types\x18\x11 \x03(\tR\vfrozenTypes\"U\n" +
+	"\ffrozen_types\x18\x11 \x03(\tR\vfrozenTypes\x12\x1b\n" +
+	"\tappend_us\x18\x12 \x01(\x04R\bappendUs\"U\n" +
 	"\n" +
 	"Checkpoint\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x1d\n" +
