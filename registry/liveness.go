@@ -59,17 +59,19 @@ type Said struct {
 }
 
 // proves reports whether it is enough to declare the life failed. Whom gossip
-// has lost nobody may see; a lone leader, and one whose others do not answer,
-// goes by its own view. Of whom gossip still shows the connection alone is
-// broken, and that takes probes of two replicas, where there are two.
-func (s Said) proves(seen bool, replicas int) bool {
+// has lost nobody may see. A lone leader goes by its own view, and so does one
+// whose others do not answer, but only when it asks again: a machine that is too
+// busy to answer in time makes a leader lose nodes, too. Of whom gossip still
+// shows the connection alone is broken, and that takes probes of two replicas,
+// where there are two.
+func (s Said) proves(seen, again bool, replicas int) bool {
 	if s.SeenBy != "" {
 		return false
 	}
 	if seen {
 		return s.Probed && s.Missed >= min(2, replicas)
 	}
-	return s.Missed > 0
+	return s.Missed >= min(2, replicas) || again && s.Missed > 0
 }
 
 // outvotes reports whether it is enough even while the type is frozen.
@@ -111,6 +113,8 @@ type Sighting struct {
 	// Doomed says that enough was said of this life to declare it failed, which
 	// then only a freeze keeps from happening.
 	Doomed bool
+	// Unseen says that nobody saw it when the replicas were asked last.
+	Unseen bool
 	// AskAt is when the replicas may be asked about it again.
 	AskAt Millis
 	Flaps Flaps

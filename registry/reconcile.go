@@ -148,6 +148,7 @@ func (p *pass) sighting(n *Node, lives []Seen) Sighting {
 	seen := shows(lives, n.Boot)
 	s.Shown = s.Shown || seen
 	s.Gone = !seen || s.Gone && n.State != Alive
+	s.Unseen = s.Unseen && !seen
 	s.Broken = (s.Broken || p.broken[Life{n.Name, n.Boot}]) && n.State == Alive
 	s.Doomed = s.Doomed && n.State == Alive && !p.WarmUp && (s.Broken || !seen)
 	if n.State == Failed && s.Flaps.last() > p.Now-freezeWindow && s.Flaps.last() > 0 {
@@ -200,12 +201,13 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 	said, asked := p.said[Life{n.Name, n.Boot}]
 	switch {
 	case asked && said.SeenBy != "":
-		s.Doomed, s.Broken = false, s.Broken && !said.Probed
+		s.Doomed, s.Unseen, s.Broken = false, false, s.Broken && !said.Probed
 		if !s.Broken && seen {
 			return Liveness{}
 		}
 	case asked:
-		s.Doomed = s.Doomed || said.proves(seen, p.Replicas)
+		s.Doomed = s.Doomed || said.proves(seen, s.Unseen, p.Replicas)
+		s.Unseen = true
 	}
 	if !s.Doomed { // Else it is asked about again if it does not fail now.
 		p.suspect(n, s, asked, s.Broken)

@@ -143,7 +143,7 @@ func everyCall(ctx context.Context, c *replicas.Client, api string) (reads map[s
 
 func wantCodes(t *testing.T, c *replicas.Client, api string, forward, read registry.Code) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	reads, forwardErr := everyCall(ctx, c, api)
 	if got := registry.CodeOf(forwardErr); forwardErr == nil || got != forward {
