@@ -12,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/client"
 	"github.com/rota-registry/rota/tests/check"
 	"github.com/rota-registry/rota/tests/procs"
+	"go.etcd.io/bbolt"
 )
 
 const (
@@ -228,6 +231,45 @@ func (r *replica) log() (check.ReplicaLog, error) {
 			l.Entries, l.Applied, data = append(l.Entries, e), max(l.Applied, e.Index), data[size:]
 		}
 	}
+}
+
+// stored gives what a stopped replica has in its log on the disk, as far as it is
+// known to have applied it.
+func (r *replica) stored(applied registry.Index) (check.ReplicaLog, error) {
+	l := check.ReplicaLog{Name: registry.ReplicaName(r.Name + "'s disk"), Applied: applied}
+	store, err := raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(r.dir, "raft.db"), MsgpackUseNewTimeFormat: true,
+		BoltOptions: &bbolt.Options{ReadOnly: true, Timeout: time.Second},
+	})
+	if err != nil {
+		return l, err
+	}
+	defer store.Close()
+	first, err := store.FirstIndex()
+	if err != nil {
+		return l, err
+	}
+	last, err := store.LastIndex()
+	if err != nil {
+		return l, err
+	}
+	for i := max(first, 1); i <= last; i++ {
+		var e raft.Log
+		err := store.GetLog(i, &e)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			continue // a snapshot from another replica leaves a hole below its index
+		}
+		if err != nil {
+			return l, fmt.Errorf("%s: index %d: %w", l.Name, i, err)
+		}
+		if e.Type != raft.LogCommand {
+			e.Data = nil
+		}
+		l.Entries = append(l.Entries, check.Entry{
+			Position: registry.Position{Index: registry.Index(e.Index), Term: registry.Term(e.Term)}, Data: e.Data,
+		})
+	}
+	return l, nil
 }
 
 // journalEntry reads one entry: index, term and length, and the command.

@@ -375,7 +375,11 @@ func (r *round) judge() {
 		if err != nil {
 			r.violate("log", "%v", err)
 		}
-		run.Logs = append(run.Logs, l)
+		disk, err := one.stored(l.Applied)
+		if err != nil {
+			r.violate("log", "%v", err)
+		}
+		run.Logs = append(run.Logs, l, disk)
 	}
 	run.Logs = append(run.Logs, noOps(run.Logs))
 	r.report = check.All(run)
