@@ -200,6 +200,12 @@ func (c *checkedLogs) DeleteRange(first, last uint64) error {
 	return nil
 }
 
+// IsMonotonic implements raft.MonotonicLogStore: when a snapshot from another
+// replica takes the log's place, Raft removes all of it. Otherwise it keeps the
+// last entries, which may be those of a leader that was cut off and had them alone:
+// leading again, it would send them to others as committed.
+func (c *checkedLogs) IsMonotonic() bool { return true }
+
 // checkedVotes is the stable store on the disk, where Raft keeps its term and
 // its vote.
 type checkedVotes struct {

@@ -70,3 +70,9 @@ func (t tampered) ApplyBatch(entries []*raft.Log) []any {
 	}
 	return t.Machine.ApplyBatch(out)
 }
+
+// LogAt reads an entry of this replica's own log.
+func (r *Replica) LogAt(index uint64) (l raft.Log, err error) {
+	err = r.store.logs.GetLog(index, &l)
+	return l, err
+}

@@ -175,15 +175,24 @@ func (r *Replica) startRaft() error {
 }
 
 // newRaft is raft.NewRaft. That one takes an older snapshot when the newest is
-// damaged, and panics when the log does not reach back to it: before it has
-// started anything, and of a broken disk, which is no bug.
+// damaged. It panics when the log does not reach back to it, before it has started
+// anything; and when the log is empty it would forget what this replica has
+// acknowledged.
 func (r *Replica) newRaft(notify chan<- bool, tr raft.Transport) (rf *raft.Raft, err error) {
+	damaged := func(why any) error {
+		return fmt.Errorf("the log in %s does not reach back to the newest snapshot that is whole (%v): put back a copy of the store, or remove the replica from the cluster and start it with an empty data directory", r.opts.DataDir, why)
+	}
 	defer func() {
 		if why := recover(); why != nil {
-			err = fmt.Errorf("the log in %s does not reach back to the newest snapshot that is whole (%v): put back a copy of the store, or remove the replica from the cluster and start it with an empty data directory", r.opts.DataDir, why)
+			err = damaged(why)
 		}
 	}()
-	return raft.NewRaft(r.raftConfig(notify), r.driven(), r.store.logs, r.store.votes, r.store.snapshots, tr)
+	rf, err = raft.NewRaft(r.raftConfig(notify), r.driven(), r.store.logs, r.store.votes, r.store.snapshots, tr)
+	if newest := r.store.newestSnapshot(); err == nil && rf.LastIndex() < newest {
+		rf.Shutdown()
+		return nil, damaged(fmt.Sprintf("it ends at index %d, and there was a snapshot of %d", rf.LastIndex(), newest))
+	}
+	return rf, err
 }
 
 // raftLeads reports whether Raft takes this replica for the leader.

@@ -90,8 +90,35 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger) (err error)
 	if s.logs, err = raft.NewLogCache(logCacheEntries, &checkedLogs{disk: s.disk, logs: s.bolt}); err != nil {
 		return err
 	}
+	if err := s.dropReplaced(); err != nil {
+		return fmt.Errorf("data directory %s: %w", s.dir, err)
+	}
 	s.runMetrics()
 	return nil
+}
+
+// dropReplaced removes a log that ends before the newest snapshot: one from another
+// replica took its place, and a crash came before Raft had removed it; see
+// checkedLogs.IsMonotonic.
+func (s *store) dropReplaced() error {
+	first, err := s.bolt.FirstIndex()
+	if err != nil || first == 0 {
+		return err
+	}
+	last, err := s.bolt.LastIndex()
+	if err != nil || last >= s.newestSnapshot() {
+		return err
+	}
+	return s.logs.DeleteRange(first, last)
+}
+
+// newestSnapshot gives the index of the newest snapshot, whole or not; 0 for none.
+func (s *store) newestSnapshot() uint64 {
+	kept, err := s.snapshots.List()
+	if err != nil || len(kept) == 0 {
+		return 0
+	}
+	return kept[0].Index
 }
 
 func (s *store) openBolt() (err error) {

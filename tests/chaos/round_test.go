@@ -126,8 +126,11 @@ func (r *round) others(than *replica) (list []*replica) {
 	return list
 }
 
-// run injects faults, one after another, for that long.
+// run injects faults, one after another, for that long. The first is the first of
+// the list, so that even a short run sees a change of leader.
 func (r *round) run(d time.Duration, from []fault) {
+	r.wait(time.Second)
+	r.one(from[0])
 	for end := time.Now().Add(d); time.Now().Before(end) && r.t.Context().Err() == nil; {
 		r.wait(time.Second + time.Duration(r.rand.Int64N(int64(time.Second))))
 		r.one(r.draw(from, d >= longEnough))
