@@ -177,11 +177,15 @@ func TestALogThatASnapshotReplacedIsGoneAtTheStart(t *testing.T) {
 		t.Fatalf("the log begins at %d: there is nothing to be removed", first)
 	}
 	crashes.Store(registry.ReplicaName(""))
-	late = c.start(late.name, late.api, list)
-	c.ready(late)
+	late, err := c.open(late.name, late.api, list)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if l, err := late.LogAt(2); !errors.Is(err, raft.ErrLogNotFound) {
 		t.Errorf("index 2 is still there, of term %d: %v", l.Term, err)
 	}
+	late.Start()
+	c.ready(late)
 	if !c.shows(late, "p9", registry.ReadOptions{}) {
 		t.Error("what was committed is lost")
 	}
