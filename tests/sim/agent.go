@@ -58,6 +58,9 @@ func (c *Cluster) StartAgent(name registry.NodeName, typ registry.NodeType) *Age
 	return a
 }
 
+// Agents gives all agents, those that are down too.
+func (c *Cluster) Agents() []*Agent { return c.agents }
+
 // StartAgents starts workers, and waits until all are in the registry and in
 // the view of all replicas.
 func (c *Cluster) StartAgents(n int) {

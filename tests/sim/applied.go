@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/hex"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -164,29 +161,4 @@ func (a *Applied) Entries() (entries []*raft.Log) {
 		}
 	}
 	return entries
-}
-
-// writeScript writes what was committed to a file: one entry a line, its index,
-// its term and its bytes in hex, and the command for people behind them.
-func (a *Applied) writeScript() (path string, err error) {
-	f, err := os.CreateTemp("", "rota-sim-*.script")
-	if err != nil {
-		return "", err
-	}
-	w := bufio.NewWriter(f)
-	for _, l := range a.Entries() {
-		if l.Type != raft.LogCommand {
-			continue
-		}
-		e, err := fsm.DecodeEntry(l.Data)
-		fmt.Fprintf(w, "%d %d %s # %T %+v", l.Index, l.Term, hex.EncodeToString(l.Data), e.Command, e.Command)
-		if err != nil {
-			fmt.Fprintf(w, " %v", err)
-		}
-		fmt.Fprintln(w)
-	}
-	if err := w.Flush(); err != nil {
-		return "", err
-	}
-	return f.Name(), f.Close()
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -111,13 +112,27 @@ func (c *Cluster) close() {
 	}
 	time.Sleep(10 * time.Second) // memberlist's timers run out
 	if c.t.Failed() {
-		c.t.Log("\n" + c.Story.String())
-		if path, err := c.Log.writeScript(); err != nil {
-			c.t.Logf("the committed commands were not written: %v", err)
-		} else {
-			c.t.Logf("the committed commands are in %s; see TestReplayAScript", path)
-		}
+		c.report()
 	}
+}
+
+// report says what happened, and how to look at it again.
+func (c *Cluster) report() {
+	c.t.Log("\n" + c.Story.String())
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("rota-sim-%s-%d.script", strings.Map(fileRune, c.t.Name()), os.Getpid()))
+	if err := c.Log.WriteScript(path); err != nil {
+		c.t.Logf("the committed commands were not written: %v", err)
+		return
+	}
+	c.t.Logf("the committed commands are in %s; go test ./tests/sim -run TestReplay -script %s replays them", path, path)
+}
+
+// fileRune is for names of files.
+func fileRune(r rune) rune {
+	if strings.ContainsRune("/=", r) {
+		return '-'
+	}
+	return r
 }
 
 func (c *Cluster) must(what string, err error) {
@@ -212,12 +227,11 @@ func (c *Cluster) apis() (list []string) {
 	return list
 }
 
-// each runs f for all replicas that run, at once, and gives the first error.
-func (c *Cluster) each(f func(*Replica) error) error {
-	running := c.Running()
-	errs := make([]error, len(running))
+// each runs f for some replicas at once, and joins their errors.
+func each(replicas []*Replica, f func(*Replica) error) error {
+	errs := make([]error, len(replicas))
 	var work sync.WaitGroup
-	for i, r := range running {
+	for i, r := range replicas {
 		work.Go(func() {
 			if err := f(r); err != nil {
 				errs[i] = fmt.Errorf("%s: %w", r.Name, err)

@@ -232,6 +232,12 @@ func (c *Cluster) others(names []string) (others []string) {
 	return others
 }
 
+// OthersThan gives the names of all hosts but that of a replica.
+func (c *Cluster) OthersThan(r *Replica) []string { return c.others(names(r)) }
+
+// OtherReplicas gives the names of the replicas but one.
+func (c *Cluster) OtherReplicas(than *Replica) []string { return c.otherReplicas(names(than)) }
+
 func (c *Cluster) otherReplicas(names []string) (others []string) {
 	for _, r := range c.replicas {
 		if !slices.Contains(names, string(r.Name)) {

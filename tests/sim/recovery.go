@@ -28,11 +28,17 @@ const (
 // replica that runs, within the time from now.
 func (c *Cluster) EventuallyServes(within time.Duration) {
 	c.t.Helper()
+	c.EventuallyServesAt(within, c.Running()...)
+}
+
+// EventuallyServesAt is EventuallyServes of some replicas.
+func (c *Cluster) EventuallyServesAt(within time.Duration, at ...*Replica) {
+	c.t.Helper()
 	start := time.Now()
-	if err := c.each(func(r *Replica) error { return c.probe(r, start.Add(within)) }); err != nil {
-		c.t.Fatalf("%s, not within %s: every replica serves: %v", c.Story.now(), within, err)
+	if err := each(at, func(r *Replica) error { return c.probe(r, start.Add(within)) }); err != nil {
+		c.t.Fatalf("%s, not within %s: %v serve: %v", c.Story.now(), within, names(at...), err)
 	}
-	c.Story.note("every replica serves, %v after", time.Since(start))
+	c.Story.note("%v serve, %v after", names(at...), time.Since(start))
 }
 
 // probe writes and reads at one replica until both have succeeded.
@@ -131,7 +137,7 @@ func (c *Cluster) agentsRunning() (n int) {
 func (c *Cluster) EventuallyKnows(within time.Duration) {
 	c.t.Helper()
 	start := time.Now()
-	c.Eventually(within, "the registry knows who is alive", func() error { return c.each(c.nodesAreRight) })
+	c.Eventually(within, "the registry knows who is alive", func() error { return each(c.Running(), c.nodesAreRight) })
 	c.Story.note("the registry knows who is alive, %v after", time.Since(start))
 }
 

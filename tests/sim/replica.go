@@ -34,10 +34,19 @@ type process struct {
 	served  chan error
 }
 
+// Replicas are some of a cluster's.
+type Replicas []*Replica
+
+// Names gives their names.
+func (l Replicas) Names() []string { return names(l...) }
+
 func (r *Replica) api() string { return net.JoinHostPort(r.host.IP(), "7700") }
 
 // Running reports whether the process runs.
 func (r *Replica) Running() bool { return r.runs.Load() != nil }
+
+// Serves is the replica itself, which runs.
+func (r *Replica) Serves() *replica.Replica { return r.runs.Load().replica }
 
 // Self is what the replica says of itself; nothing when it does not run.
 func (r *Replica) Self() registry.Greeting {

@@ -1,0 +1,270 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/tests/sim"
+	"github.com/rota-registry/rota/tests/simnet"
+)
+
+// mix is the load under which the scenarios of this file happen.
+func mix() sim.Mix {
+	return sim.Mix{Sessions: 2, Libraries: 1, Plain: 1, Readers: 2, Writers: 1, Pause: 60 * time.Millisecond}
+}
+
+// underLoad tells a story to a cluster whose users work, and judges what they
+// saw. After the story everything heals, and the cluster recovers.
+func underLoad(t *testing.T, options sim.Options, story func(t *testing.T, c *sim.Cluster)) {
+	t.Helper()
+	scenario(t, options, func(t *testing.T, c *sim.Cluster) {
+		c.StartAgents(3)
+		w := c.Work(mix(), options.Seed)
+		time.Sleep(time.Second)
+		story(t, c)
+		c.Heal()
+		c.RestartAll()
+		c.Recovers()
+		w.Stop()
+		w.Judge()
+	})
+}
+
+// F10: a follower that is cut off stops nobody, and catches up.
+func TestAFollowerThatIsCutOff(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		lost := c.Followers()[0]
+		c.Cut(string(lost.Name)).FromReplicas()
+		time.Sleep(10 * time.Second)
+		c.EventuallyServesAt(time.Second, without(c.Replicas(), lost)...)
+	})
+}
+
+// F9: a leader that is cut off by Raft alone, by the API alone, by both. While the
+// API alone is cut, Raft has no reason to elect another: followers then have
+// nobody to ask, until it is whole again.
+func TestALeaderThatIsCutOffOnSomePlanes(t *testing.T) {
+	for _, planes := range []simnet.Plane{simnet.Raft, simnet.API, simnet.Raft | simnet.API, simnet.Gossip} {
+		underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			leader := c.Leader()
+			c.Cut(string(leader.Name)).On(planes).FromReplicas()
+			if planes != simnet.API {
+				c.EventuallyServesAt(5*time.Second, without(c.Replicas(), leader)...)
+			}
+			time.Sleep(5 * time.Second)
+		})
+	}
+}
+
+// F11: each of five sees a majority, and not the same one.
+func TestAMajorityRing(t *testing.T) {
+	underLoad(t, sim.Options{Replicas: 5}, func(_ *testing.T, c *sim.Cluster) {
+		c.Ring()
+		time.Sleep(20 * time.Second)
+	})
+}
+
+// F12: two of three do not see each other, and both see the third.
+func TestABridge(t *testing.T) {
+	for _, n := range []int{3, 5} {
+		underLoad(t, sim.Options{Replicas: n}, func(_ *testing.T, c *sim.Cluster) {
+			c.Bridge(c.Followers()[0])
+			time.Sleep(20 * time.Second)
+			c.EventuallyServesAt(5*time.Second, c.Leader())
+		})
+	}
+}
+
+// F13: what the leader sends is lost, or what is sent to it.
+func TestOneWayLoss(t *testing.T) {
+	for _, sends := range []bool{true, false} {
+		underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			leader := c.Leader()
+			others := without(c.Replicas(), leader)
+			if sends {
+				c.Cut(string(leader.Name)).OneWay().FromReplicas()
+			} else {
+				c.Cut(others.Names()...).OneWay().From(string(leader.Name))
+			}
+			c.EventuallyServesAt(5*time.Second, others...)
+			time.Sleep(5 * time.Second)
+		})
+	}
+}
+
+// F14: links between replicas of 50 to 500 ms keep no promise of speed, and all
+// others.
+func TestSlowLinks(t *testing.T) {
+	for _, slow := range []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond} {
+		underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			for _, r := range c.Replicas() {
+				c.Cut(string(r.Name)).OneWay().Worsen("slow", c.OtherReplicas(r), func(l *simnet.Link) { l.Delay, l.Jitter = slow, slow/2 })
+			}
+			time.Sleep(15 * time.Second)
+		})
+	}
+}
+
+// F15: only the answers are late, of every replica to its callers.
+func TestLateAnswers(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for _, r := range c.Replicas() {
+			c.Cut(string(r.Name)).On(simnet.API).OneWay().Worsen("late answers", c.OthersThan(r), func(l *simnet.Link) { l.Delay = 700 * time.Millisecond })
+		}
+		time.Sleep(15 * time.Second)
+	})
+}
+
+// F16: connections are reset again and again; and silence, which F9 has, too.
+func TestResets(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for range 40 {
+			for _, r := range c.Replicas() {
+				c.Cut(string(r.Name)).Reset(c.OthersThan(r)...)
+			}
+			time.Sleep(250 * time.Millisecond)
+		}
+	})
+}
+
+// F17: gossip's packets are gone and its streams are there, and the reverse.
+func TestHalfOfGossipIsGone(t *testing.T) {
+	for _, plane := range []simnet.Plane{simnet.Packets, simnet.Streams} {
+		underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			for _, r := range c.Replicas() {
+				c.Cut(string(r.Name)).On(plane).FromAll()
+			}
+			time.Sleep(20 * time.Second)
+		})
+	}
+}
+
+// F18: gossip is split for longer than it remembers its dead while Raft is whole,
+// and the reverse.
+func TestASplitThatIsLongerThanGossipRemembers(t *testing.T) {
+	for _, planes := range []simnet.Plane{simnet.Gossip, simnet.Raft | simnet.API} {
+		scenario(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			c.StartAgents(4)
+			c.Cut("r1", "worker-1", "worker-2").On(planes).From("r2", "r3", "worker-3", "worker-4")
+			time.Sleep(5 * time.Minute)
+			c.Heal()
+			c.Recovers()
+		})
+	}
+}
+
+// F19: packets come twice, and in another order.
+func TestPacketsAreDoubledAndMixedUp(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for _, r := range c.Replicas() {
+			c.Cut(string(r.Name)).Worsen("mixed up", c.OthersThan(r), func(l *simnet.Link) { l.Duplicate, l.Reorder = 0.5, 0.5 })
+		}
+		time.Sleep(20 * time.Second)
+	})
+}
+
+// F20: links are clogged one by one, and opened in another order.
+func TestLinksAreCloggedOneByOne(t *testing.T) {
+	underLoad(t, sim.Options{Replicas: 5}, func(_ *testing.T, c *sim.Cluster) {
+		for i, a := range c.Replicas() {
+			for _, b := range c.Replicas()[i+1:] {
+				c.Cut(string(a.Name)).From(string(b.Name))
+				time.Sleep(300 * time.Millisecond)
+			}
+		}
+		for i := range c.Replicas() {
+			for _, b := range c.Replicas()[:i] {
+				c.Cut(string(b.Name)).Uncut(string(c.Replicas()[i].Name))
+				time.Sleep(300 * time.Millisecond)
+			}
+		}
+	})
+}
+
+// F21: replicas lose their power, and those who talked to them hold half of a
+// connection each.
+func TestHalfOpenConnections(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for range 4 {
+			dead := c.PowerOff(c.Leader())
+			c.EventuallyServes(5 * time.Second)
+			time.Sleep(2 * time.Second)
+			c.Start(dead)
+			c.EventuallyServes(5 * time.Second)
+		}
+	})
+}
+
+// Everybody is cut off from everybody, and all comes back.
+func TestNobodyReachesAnybody(t *testing.T) {
+	underLoad(t, sim.Options{Replicas: 5}, func(_ *testing.T, c *sim.Cluster) {
+		for _, r := range c.Replicas() {
+			c.Cut(string(r.Name)).FromAll()
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// F1: a minority, a majority, all.
+func TestSomeReplicasAreKilled(t *testing.T) {
+	for _, n := range []int{1, 2, 3} {
+		underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+			for _, r := range c.Replicas()[:n] {
+				c.Kill(r)
+			}
+			if n == 1 {
+				c.EventuallyServes(5 * time.Second)
+			}
+			time.Sleep(5 * time.Second)
+		})
+	}
+}
+
+// F2: the leader stands still for 0.2 to 5 s.
+func TestALeaderThatPauses(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for _, d := range []time.Duration{200 * time.Millisecond, 700 * time.Millisecond, 2 * time.Second, 5 * time.Second} {
+			c.Pause(c.Leader(), d)
+			c.EventuallyServes(5 * time.Second)
+		}
+	})
+}
+
+// F4: each in its turn, in order.
+func TestARollingRestart(t *testing.T) {
+	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		for _, r := range c.Replicas() {
+			c.Stop(r)
+			c.EventuallyServes(5 * time.Second)
+			c.Start(r)
+			c.EventuallyServes(5 * time.Second)
+		}
+	})
+}
+
+// An agent that is killed is known to be dead, and
+// its successor of the same name is taken at once.
+func TestAnAgentDiesAndComesBack(t *testing.T) {
+	scenario(t, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
+		c.StartAgents(4)
+		time.Sleep(30 * time.Second) // past the leader's warm-up
+		dead := c.Agents()[0]
+		start := time.Now()
+		c.KillAgent(dead)
+		c.EventuallyKnows(15 * time.Second)
+		t.Logf("a killed agent was known after %v", time.Since(start))
+		start = time.Now()
+		c.RestartAgent(dead)
+		c.EventuallyKnows(5 * time.Second)
+		t.Logf("and its next life after %v", time.Since(start))
+	})
+}
+
+func without(all []*sim.Replica, one *sim.Replica) (rest sim.Replicas) {
+	for _, r := range all {
+		if r != one {
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}
