@@ -45,6 +45,7 @@ type agentLife struct {
 		sync.Mutex
 		seeds  []string
 		gossip *gossip.Gossip // nil until it has joined
+		over   *simnet.Transport
 	}
 }
 
@@ -105,6 +106,11 @@ func (a *Agent) end() error {
 	l := a.life
 	a.life = nil
 	l.stop()
+	l.mu.Lock()
+	if l.mu.over != nil {
+		l.mu.over.EndDials()
+	}
+	l.mu.Unlock()
 	_ = l.client.Close() // it always gives nil
 	return <-l.done
 }
@@ -174,7 +180,7 @@ func (l *agentLife) startGossip(id registry.ClusterID) (*gossip.Gossip, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.gossip = g
+	l.mu.gossip, l.mu.over = g, over
 	return g, nil
 }
 

@@ -232,6 +232,9 @@ func (c *Cluster) others(names []string) (others []string) {
 	return others
 }
 
+// Hosts gives the names of all hosts.
+func (c *Cluster) Hosts() []string { return c.others(nil) }
+
 // OthersThan gives the names of all hosts but that of a replica.
 func (c *Cluster) OthersThan(r *Replica) []string { return c.others(names(r)) }
 

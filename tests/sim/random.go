@@ -23,7 +23,7 @@ func Random(t testing.TB, seed uint64) check.Counters {
 		Pause: 30*time.Millisecond + time.Duration(rnd.IntN(90))*time.Millisecond,
 	}, seed)
 	for range 1 + rnd.IntN(2) {
-		c.round(rnd)
+		c.Round(rnd)
 	}
 	w.Stop()
 	return w.Judge()
@@ -61,8 +61,8 @@ func (c *Cluster) spread() {
 	}
 }
 
-// round is a few faults, and what is promised after them.
-func (c *Cluster) round(rnd *rand.Rand) {
+// Round is a few faults, and what is promised after them.
+func (c *Cluster) Round(rnd *rand.Rand) {
 	c.t.Helper()
 	time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
 	for range 1 + rnd.IntN(3) {

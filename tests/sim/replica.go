@@ -32,6 +32,7 @@ type process struct {
 	api     *server.Server
 	calls   *replicas.Client
 	served  chan error
+	sockets *sockets
 }
 
 // Replicas are some of a cluster's.
@@ -72,12 +73,12 @@ func (r *Replica) open() error {
 		return err
 	}
 	log := r.cluster.logger(string(r.Name))
-	p := &process{served: make(chan error, 1)}
+	p := &process{served: make(chan error, 1), sockets: &sockets{host: r.host}}
 	p.calls = replicas.New(replicas.Options{Dial: apiDial(r.host)})
 	p.replica, err = replica.Open(replica.Options{
 		Name: r.Name, DataDir: r.dir, API: r.api(), RaftBind: r.at("7701"), GossipBind: r.at("7702"),
 		Replicas: r.cluster.apis(), GossipProfile: r.cluster.options.Profile, Timings: r.cluster.options.Timings, Version: "sim",
-		Logger: log, Caller: p.calls, Network: sockets{r.host}, Applying: r.cluster.Log.life(r.Name),
+		Logger: log, Caller: p.calls, Network: p.sockets, Applying: r.cluster.Log.life(r.Name),
 		Halt: func(err error) { r.cluster.t.Errorf("%s, %s halted: %v", r.cluster.Story.now(), r.Name, err) },
 	})
 	if err == nil {
@@ -95,21 +96,30 @@ func (r *Replica) open() error {
 
 func (r *Replica) at(port string) string { return net.JoinHostPort(r.host.IP(), port) }
 
-// sockets are those of one host.
-type sockets struct{ host *simnet.Host }
+// sockets are those of one process.
+type sockets struct {
+	host   *simnet.Host
+	gossip atomic.Pointer[simnet.Transport] // nil before gossip has begun
+}
 
 // ListenRaft implements replica.Network.
-func (s sockets) ListenRaft(bind string) (net.Listener, error) {
+func (s *sockets) ListenRaft(bind string) (net.Listener, error) {
 	return s.host.Listen(simnet.Raft, bind)
 }
 
 // DialRaft implements replica.Network.
-func (s sockets) DialRaft(ctx context.Context, to string) (net.Conn, error) {
+func (s *sockets) DialRaft(ctx context.Context, to string) (net.Conn, error) {
 	return s.host.Dial(ctx, simnet.Raft, to)
 }
 
 // Gossip implements replica.Network.
-func (s sockets) Gossip(bind string) (gossip.Transport, error) { return s.host.Transport(bind) }
+func (s *sockets) Gossip(bind string) (gossip.Transport, error) {
+	t, err := s.host.Transport(bind)
+	if err == nil {
+		s.gossip.Store(t)
+	}
+	return t, err
+}
 
 // apiDial makes connections from one host to the API of others.
 func apiDial(host *simnet.Host) func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -147,6 +157,9 @@ const endMax = time.Second
 
 func (p *process) join() error {
 	start := time.Now()
+	if t := p.sockets.gossip.Load(); t != nil {
+		t.EndDials()
+	}
 	err := errors.Join(<-p.served, p.replica.Close())
 	p.calls.Close()
 	if took := time.Since(start); took > endMax {

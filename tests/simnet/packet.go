@@ -17,6 +17,8 @@ type Transport struct {
 	host    *Host
 	streams *listener
 	packets chan *memberlist.Packet
+	life    context.Context //nolint:containedctx // its own lifetime, which no dial's outlives
+	end     context.CancelFunc
 }
 
 var _ memberlist.Transport = (*Transport)(nil)
@@ -28,6 +30,7 @@ func (h *Host) Transport(bind string) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{host: h, streams: l, packets: make(chan *memberlist.Packet, packetsMax)}
+	t.life, t.end = context.WithCancel(context.Background())
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	h.net.mu.packets[l.addr.String()] = t
@@ -102,13 +105,20 @@ func (t *Transport) StreamCh() <-chan net.Conn { return t.streams.calls }
 
 // DialTimeout implements memberlist.Transport.
 func (t *Transport) DialTimeout(to string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(t.life, timeout)
 	defer cancel()
 	return t.host.Dial(ctx, Streams, to)
 }
 
+// EndDials ends the calls that are being made, and all to come. Gossip over
+// sockets ends its own when it closes, before it waits for who makes them; it
+// cannot end those of a transport that it is given, so whoever closes gossip
+// says it here first.
+func (t *Transport) EndDials() { t.end() }
+
 // Shutdown implements memberlist.Transport; it may be called more than once.
 func (t *Transport) Shutdown() error {
+	t.end()
 	n := t.host.net
 	n.mu.Lock()
 	if at := t.streams.addr.String(); n.mu.packets[at] == t {
