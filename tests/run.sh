@@ -111,9 +111,11 @@ unit() {
 		race=
 		missed+=('the race detector: it needs a C compiler (gcc or clang) and CGO_ENABLED=1; the tests ran without it')
 	fi
-	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/size|/chaos)?$') || all=./...
+	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/sim|/size|/chaos)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
 	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
+	step 'named faults, simulated' $GO test -count=1 -timeout 10m -skip '^TestRandomSimulations$' ./tests/sim
+	step "random faults, simulated, a few $race" $GO test $race -count=1 -timeout 10m -run '^TestRandomSimulations$' ./tests/sim -args -runs 8
 	fetching 'the nested modules' test_nested
 	step "conformance of the registry $race" $GO test $race -count=1 -skip '^TestCluster' ./tests/conformance
 }

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -239,6 +240,25 @@ func TestARollingRestart(t *testing.T) {
 			c.Start(r)
 			c.EventuallyServes(5 * time.Second)
 		}
+	})
+}
+
+// All replicas stop, in any order, and come back on new addresses: no person has
+// to tell the cluster, and the agents, who know none of them, are called.
+func TestAllReplicasComeBackElsewhere(t *testing.T) {
+	scenario(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
+		c.StartAgents(3)
+		for _, r := range c.Replicas() {
+			c.Stop(r)
+		}
+		for i, r := range c.Replicas() {
+			c.Move(r, fmt.Sprintf("10.9.0.%d", i+1))
+		}
+		for _, r := range c.Replicas() {
+			c.Start(r)
+		}
+		c.AskAt()
+		c.Recovers()
 	})
 }
 

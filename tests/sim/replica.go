@@ -11,6 +11,7 @@ import (
 	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/rpc/client"
 	"github.com/rota-registry/rota/rpc/replicas"
 	"github.com/rota-registry/rota/rpc/server"
 	"github.com/rota-registry/rota/tests/simnet"
@@ -45,6 +46,20 @@ func (r *Replica) api() string { return net.JoinHostPort(r.host.IP(), "7700") }
 
 // Running reports whether the process runs.
 func (r *Replica) Running() bool { return r.runs.Load() != nil }
+
+// Move gives a replica that is down another address, as a machine that was
+// reinstalled has; its data directory comes with it.
+func (c *Cluster) Move(r *Replica, ip string) {
+	c.Story.note("%s moves from %s to %s", r.Name, r.host.IP(), ip)
+	r.host = c.Net.Host(ip)
+}
+
+// AskAt makes the replicas' probes ask where they are now.
+func (c *Cluster) AskAt() {
+	for _, r := range c.replicas {
+		r.probe = c.NewClient(client.Options{}, r)
+	}
+}
 
 // Serves is the replica itself, which runs.
 func (r *Replica) Serves() *replica.Replica { return r.runs.Load().replica }
