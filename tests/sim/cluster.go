@@ -40,6 +40,7 @@ type Cluster struct {
 	agents   []*Agent
 	clients  []*Client
 	operator *Client
+	copies   copies
 	// distance is added to the delay of Raft's links between replicas.
 	distance time.Duration
 	extra    map[string]*simnet.Host // hosts of others, by their names

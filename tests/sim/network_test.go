@@ -11,7 +11,7 @@ import (
 
 // mix is the load under which the scenarios of this file happen.
 func mix() sim.Mix {
-	return sim.Mix{Sessions: 2, Libraries: 1, Plain: 1, Readers: 2, Writers: 1, Pause: 60 * time.Millisecond}
+	return sim.Mix{Sessions: 2, Libraries: 1, Plain: 1, Readers: 2, Writers: 1, Watchers: 1, Pause: 60 * time.Millisecond}
 }
 
 // underLoad tells a story to a cluster whose users work, and judges what they

@@ -168,6 +168,7 @@ func (c *Cluster) Recovers() {
 	c.EventuallyServes(servesWithin)
 	c.EventuallyWhole(wholeWithin)
 	c.EventuallyKnows(wholeWithin)
+	c.Eventually(servesWithin, "watched copies are up to date", c.copiesAreFresh)
 	for _, f := range c.Log.Faults() {
 		c.t.Error(f)
 	}

@@ -31,6 +31,7 @@ type Mix struct {
 	Plain     int // round robins of package client without sessions
 	Readers   int
 	Writers   int
+	Watchers  int // hrw from a watched copy
 	// Pause is between two calls of a user, and up to as much again.
 	Pause time.Duration
 }
@@ -81,6 +82,7 @@ func (c *Cluster) Work(mix Mix, seed uint64) *Workload {
 	start(mix.Plain, w.libraryUser(client.Options{WithoutSessions: true}, "plain"))
 	start(mix.Readers, w.reader())
 	start(mix.Writers, w.writer())
+	start(mix.Watchers, w.watcher())
 	return w
 }
 
