@@ -206,7 +206,7 @@ func (w *watches) pump(f *fsm.Follower) {
 	for more := true; more; {
 		select {
 		case <-f.Woken():
-			w.pass(func(*hub, time.Duration) []watcherID { return nil })
+			more = w.pass(func(*hub, time.Duration) []watcherID { return nil })
 		case <-tick.C:
 			more = w.pass((*hub).beat)
 		case <-w.life.Done():

@@ -89,6 +89,29 @@ func (b *watchBubble) expect(next func() (registry.PoolEvent, error), index regi
 	}
 }
 
+// TestAReplicaThatStopsAppliesOn: a stop sends the watchers away, and drains for a
+// while, in which pools change; then there is nothing to follow any more, and the
+// pump has ended before the replica does.
+func TestAReplicaThatStopsAppliesOn(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *watchBubble, stop func()) {
+		next, leave := b.come(t.Context(), 0)
+		defer leave()
+		if _, err := next(); err != nil {
+			t.Fatal(err)
+		}
+		b.watches.close()
+		for i := range 3 {
+			b.apply(joins(registry.NodeName(fmt.Sprintf("w-%d", i+2))))
+			synctest.Wait()
+		}
+		if b.watches.follower != nil {
+			t.Error("a replica without watchers, that takes no new ones, follows its machine")
+		}
+		stop()
+		b.wg.Wait()
+	})
+}
+
 // TestWatcherHearsEverySecond that all is as it was, and of each change at once,
 // also of those within one batch.
 func TestWatcherHearsEverySecond(t *testing.T) {
