@@ -151,9 +151,14 @@ func (f *full) closeAll() {
 }
 
 // awaitView waits until every view has all members, and every replica shows them
-// as alive.
+// as alive. Members whose process gets too little of the machine take each other
+// for dead: so it says how much that was.
 func (f *full) awaitView() {
 	f.t.Helper()
+	began, own := time.Now(), f.processor(os.Getpid())
+	defer func() {
+		f.report("meanwhile the members had %.0f %% of a core", 100*(f.processor(os.Getpid())-own).Seconds()/time.Since(began).Seconds())
+	}()
 	procs.Eventually(f.t, comeIn, func() error { return f.views(f.gossiping) })
 	procs.Eventually(f.t, comeIn, func() error { return f.alive(f.gossiping) })
 }
