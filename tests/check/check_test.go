@@ -172,6 +172,8 @@ func busy(t *testing.T) *world {
 	w.start("r2")
 	w.write(registry.DrainNode{Name: "w2"})
 	w.write(registry.ForgetNode{Name: "w1"})
+	w.write(registry.SetCursor{Pool: "worker", Key: "c"})
+	w.write(registry.DeleteCursor{Pool: "worker", Key: "c"})
 	for range 4 {
 		w.rr("a", 1)
 		w.anonymous("b", 1)

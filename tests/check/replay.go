@@ -140,18 +140,25 @@ func (r *replay) apply(e *Entry) bool {
 		r.take(e, &c, out)
 	case registry.SetCursor:
 		r.rewound[cursor{c.Pool, c.Key}] = true
+		r.wrote(e.Index, c)
 	case registry.DeleteCursor:
 		r.rewound[cursor{c.Pool, c.Key}] = true
+		r.wrote(e.Index, c)
 	case registry.OpenSession:
 	default:
-		key := subject(decoded.Command)
-		r.commands[key] = append(r.commands[key], e.Index)
+		r.wrote(e.Index, c)
 		r.observe()
 	}
 	if e.Index == 1 || len(r.Epochs) == 0 {
 		r.observe()
 	}
 	return true
+}
+
+// wrote notes where a command stands, for who was told that it was done.
+func (r *replay) wrote(at registry.Index, c registry.Command) {
+	key := subject(c)
+	r.commands[key] = append(r.commands[key], at)
 }
 
 // take notes the turns of an entry.

@@ -198,7 +198,9 @@ func (w *Workload) read(cl *Client, o *check.Operation, rnd *rand.Rand, how clie
 	}
 }
 
-// writer registers and removes pools of its own, and drains nodes for a while.
+// writer registers and removes pools of its own, some of which take nodes from all
+// others, moves their cursors, drains nodes for a while, and forgets some, which
+// come back by themselves.
 func (w *Workload) writer() func(int, *rand.Rand) {
 	var shared *Client
 	if w.mix.Writers > 0 {
@@ -221,15 +223,21 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 	ctx := context.Background()
 	side := registry.PoolName(fmt.Sprintf("side-%d", rnd.IntN(3)))
 	node := pick(rnd, nodes)
-	switch rnd.IntN(6) {
-	case 0:
+	switch rnd.IntN(14) {
+	case 0, 1:
 		o.Command = registry.UnregisterPool{Name: side}
 		return cl.UnregisterPool(ctx, side)
-	case 1:
+	case 2:
+		o.Command = registry.ForgetNode{Name: node, Reason: "a test"}
+		return cl.ForgetNode(ctx, node, "a test")
+	case 3:
+		o.Command = registry.SetCursor{Pool: side, Key: "k", Next: 0}
+		return cl.Pool(side).SetCursor(ctx, "k", 0)
+	case 4, 5:
 		o.Command = registry.DrainNode{Name: node, Draining: true, Reason: "a test"}
 		got, err := cl.DrainNode(ctx, node, "a test")
 		return got.Served, err
-	case 2, 3:
+	case 6, 7, 8, 9:
 		o.Command = registry.DrainNode{Name: node}
 		got, err := cl.UndrainNode(ctx, node)
 		return got.Served, err
@@ -237,7 +245,7 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 		spec := registry.Spec{Name: side, NodeType: registry.Worker}
 		if rnd.IntN(2) == 0 {
 			one := uint32(1)
-			spec.MaxNodes = &one
+			spec.MaxNodes, spec.Exclusive = &one, rnd.IntN(2) == 0
 		}
 		o.Command = registry.RegisterPool{Spec: spec, Replace: true}
 		got, err := cl.RegisterPool(ctx, spec, client.RegisterOptions{Replace: true})
