@@ -21,7 +21,7 @@ build: ## Build bin/rota
 run: build ## Build, then run a cluster to try: three replicas, seven agents; Ctrl-C ends it (ARGS=...)
 	bin/rota dev $(ARGS)
 
-test: ## Everything that proves it, about ten minutes; STRICT=1 fails when something could not run
+test: ## Everything that proves it, about twelve minutes; STRICT=1 fails when something could not run
 	@tests/run.sh test
 
 # Of `make sim`: how many, and the seed of the first, drawn if it is empty.
