@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/rota-registry/rota/registry"
 )
 
@@ -48,6 +49,27 @@ func TestStepDownHandsOver(t *testing.T) {
 		if n := len(r.Raft().GetConfiguration().Configuration().Servers); n != 3 {
 			t.Errorf("the configuration has %d replicas, it had 3", n)
 		}
+	}
+}
+
+// TestAStoppingReplicaThatIsElectedHandsOver: it drains for seconds, and would
+// keep the cluster from writing if it were elected meanwhile.
+func TestAStoppingReplicaThatIsElectedHandsOver(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.startAll(3)
+	leader, others := c.leader()
+	stopping := others[0]
+	stopping.StepDown(within(t, 5*time.Second))
+	to := stopping.Self()
+	if err := leader.Raft().LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)).Error(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range others[1:] {
+		c.put(r, registry.PoolName("by-"+r.name))
+	}
+	if g := stopping.Self(); g.Role == "leader" {
+		t.Errorf("%s is stopping, and leads", g.Name)
 	}
 }
 

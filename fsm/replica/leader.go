@@ -85,13 +85,16 @@ func (l *leadership) clock() registry.Millis {
 	return l.mu.base + registry.Millis(time.Since(l.mu.since).Milliseconds())
 }
 
-// leadWhenElected waits for elections and leads while they last.
+// leadWhenElected waits for elections and leads while they last. A replica that
+// is stopping does not lead, and is a voter yet: it may be elected while it drains.
 func (r *Replica) leadWhenElected() {
 	var done uint64 // the leadership that was served last
 	for {
 		if seq, leading := r.lead.current(); leading && seq != done {
 			done = seq
-			if r.startTerm(seq) {
+			if r.stopping.Load() {
+				r.passOn(r.life.ctx)
+			} else if r.startTerm(seq) {
 				r.reconcile(seq)
 			}
 			continue

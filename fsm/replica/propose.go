@@ -167,9 +167,11 @@ func (r *Replica) apply(ctx context.Context, rf *raft.Raft, cmd registry.Command
 	if err != nil {
 		return fsm.Outcome{}, err
 	}
+	began := time.Now()
 	future := rf.Apply(b, timeLeft(ctx))
 	switch err := await(ctx, future); {
 	case err == nil:
+		r.noteConfirmed(began)
 		return *future.Response().(*fsm.Outcome), nil
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 		return fsm.Outcome{}, r.noLeader()

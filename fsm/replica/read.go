@@ -19,6 +19,9 @@ const (
 	// confirmHedge is when the other voters are asked, too: some times what an
 	// answer takes.
 	confirmHedge = 5 * time.Millisecond
+	// confirmEvery is how old what an idle leader has may be at most, as long as
+	// a majority answers.
+	confirmEvery = 500 * time.Millisecond
 )
 
 // Read gives a view that is as fresh as opts ask, and takes no lock to do so. A
@@ -77,18 +80,45 @@ func (r *Replica) wait(ctx context.Context, index registry.Index) error {
 	return registry.Errorf(registry.Deadline, "replica %s has applied index %d and was asked for %d: ask again with a longer deadline, or another replica", r.opts.Name, r.machine.At().Index, index)
 }
 
-// age is how long ago this replica last heard from a leader; until it has, how
-// old the snapshot is that it came up with.
+// age is how long ago this replica last knew itself up to date: it heard from a
+// leader, or led and was confirmed by a majority; until then, how old the snapshot
+// is that it came up with. That it leads says nothing: one that was deposed may be
+// the last to know.
 func (r *Replica) age() registry.Millis {
-	rf := r.raft.Load()
-	if rf != nil && rf.State() == raft.Leader {
-		return 0
-	}
 	last := r.restored
-	if rf != nil && rf.LastContact().After(last) {
+	if rf := r.raft.Load(); rf != nil && rf.State() != raft.Leader && rf.LastContact().After(last) {
 		last = rf.LastContact()
 	}
+	if c := r.confirmed.Load(); c != nil && c.After(last) {
+		last = *c
+	}
 	return registry.Millis(time.Since(last).Milliseconds())
+}
+
+// noteConfirmed says that no other replica led at that time: a majority answered
+// to what was sent later, or took an entry that was made later.
+func (r *Replica) noteConfirmed(at time.Time) {
+	for {
+		was := r.confirmed.Load()
+		if was != nil && !at.After(*was) || r.confirmed.CompareAndSwap(was, &at) {
+			return
+		}
+	}
+}
+
+// stayConfirmed has a leader confirmed when nothing else does, for who reads
+// locally or watches: a majority is asked whether it knows a later term.
+func (r *Replica) stayConfirmed() {
+	for pause(r.life.ctx, confirmEvery) == nil {
+		if r.leading() == 0 || r.age() < registry.Millis(confirmEvery.Milliseconds()) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(r.life.ctx, roundTimeout)
+		if _, err := r.confirms.join(ctx); err != nil {
+			r.log.Debug("this leader is not confirmed", "error", err)
+		}
+		cancel()
+	}
 }
 
 // readIndex gives an index such that a state that has it has everything that
@@ -143,7 +173,7 @@ func (r *Replica) confirm(ctx context.Context) (registry.Index, error) {
 	if term == 0 {
 		return 0, r.noLeader()
 	}
-	rf := r.raft.Load()
+	rf, began := r.raft.Load(), time.Now()
 	index := registry.Index(rf.CommitIndex())
 	others, need := r.electors(rf)
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
@@ -180,6 +210,9 @@ func (r *Replica) confirm(ctx context.Context) (registry.Index, error) {
 	}
 	if need > 0 {
 		return 0, registry.Errorf(registry.Unavailable, "leader %s was not confirmed by a majority: %s", r.opts.Name, strings.Join(faults, "; "))
+	}
+	if r.machine.At().Index >= index {
+		r.noteConfirmed(began)
 	}
 	return index, nil
 }

@@ -39,11 +39,13 @@ type Replica struct {
 	lead     leadership
 	confirms *rounds                // the leader's: which index may be read
 	swift    []registry.ReplicaName // voters by their last answer to a round of confirms, the last one first
-	follows  *rounds                // any replica's: what the leader's confirms say
-	writes   *writes                // turns asked for here
-	gate     *writes                // turns of all replicas, at their leader
-	watches  *watches
-	hints    *hints // of agents that have died
+	// confirmed is when this replica last surely led, and had applied all.
+	confirmed atomic.Pointer[time.Time]
+	follows   *rounds // any replica's: what the leader's confirms say
+	writes    *writes // turns asked for here
+	gate      *writes // turns of all replicas, at their leader
+	watches   *watches
+	hints     *hints // of agents that have died
 
 	caughtUp atomic.Bool
 	// disagrees is the index at which voters hold different states and no majority
@@ -170,6 +172,7 @@ func (r *Replica) startRaft() error {
 	r.spawn(r.leadWhenElected)
 	r.spawn(r.greetOthers)
 	r.spawn(r.carryHints)
+	r.spawn(r.stayConfirmed)
 	r.spawn(r.adopt)
 	return nil
 }
@@ -353,6 +356,11 @@ func (r *Replica) StepDown(ctx context.Context) {
 	r.stopping.Store(true)
 	r.watches.close()
 	r.lead.poke()
+	r.passOn(ctx)
+}
+
+// passOn has another replica lead, if this one does.
+func (r *Replica) passOn(ctx context.Context) {
 	rf := r.raft.Load()
 	if rf == nil || rf.State() != raft.Leader || len(voters(rf)) < 2 {
 		return

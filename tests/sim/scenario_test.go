@@ -8,6 +8,7 @@ import (
 	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/rpc/client"
 	"github.com/rota-registry/rota/tests/sim"
 )
 
@@ -53,12 +54,17 @@ func TestADeposedLeaderThatDoesNotKnowAnswersNothingStale(t *testing.T) {
 			c.Deceive(old)
 			c.Eventually(5*time.Second, "another leads", c.AnotherLeads(old))
 			c.Write(c.Leader(), "new")
+			written := time.Now()
 			if old.Self().Role != "leader" {
 				return // it knew: this time the others were slow
 			}
 			deceived++
 			start := time.Now()
-			_, err := old.Probe().Pool("new").HRW(t.Context(), hrw.String("x"))
+			was, err := old.Probe().Pool("worker").HRW(t.Context(), hrw.String("x"), client.Local())
+			if missed := time.Since(written); err != nil || was.Age < missed {
+				t.Errorf("a leader of the past says of its own state that it is %v old (%v), and lacks what was written %v ago", was.Age, err, missed)
+			}
+			_, err = old.Probe().Pool("new").HRW(t.Context(), hrw.String("x"))
 			if registry.CodeOf(err) == registry.NotFound && err != nil {
 				t.Errorf("a leader of the past answered that the pool is not there, %v after another one had registered it", time.Since(start))
 			}
