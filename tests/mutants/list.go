@@ -23,19 +23,11 @@ func ofReads() []mutant {
 		{
 			name: "lease-reads",
 			says: "a leader that was confirmed within two seconds reads without asking again",
-			edits: []edit{
-				{"fsm/replica/replica.go", "	swift    []registry.ReplicaName // voters", "	leased time.Time\n	swift    []registry.ReplicaName // voters"},
-				{
-					"fsm/replica/read.go",
-					"	answers := make(chan elector, len(others))\n",
-					"	if time.Since(r.leased) < 2*time.Second {\n		return index, nil\n	}\n	answers := make(chan elector, len(others))\n",
-				},
-				{
-					"fsm/replica/read.go",
-					"strings.Join(faults, \"; \"))\n	}\n	return index, nil\n",
-					"strings.Join(faults, \"; \"))\n	}\n	r.leased = time.Now()\n	return index, nil\n",
-				},
-			},
+			edits: []edit{{
+				"fsm/replica/read.go",
+				"	answers := make(chan elector, len(others))\n",
+				"	if c := r.confirmed.Load(); c != nil && time.Since(*c) < 2*time.Second {\n		return index, nil\n	}\n	answers := make(chan elector, len(others))\n",
+			}},
 			tests: []claim{{"./fsm/replica", "TestADeposedLeaderServesNoStaleRead"}},
 		},
 		{
