@@ -89,6 +89,10 @@ type Memory struct {
 	Frozen map[NodeType]Freeze
 	// Thawed says until when a type is not frozen again, on an operator's word.
 	Thawed map[NodeType]Millis
+	// Buried are lives that probes found dead while gossip showed them, which it
+	// goes on doing for a while: until it does not, or until then, they are taken
+	// for nobody's new life, though the record be forgotten and made anew.
+	Buried map[Life]Millis
 }
 
 // Sighting is what a leader remembers of a node.
@@ -181,13 +185,19 @@ type Freeze struct {
 
 // next is the memory that a decision writes: without what an operator thawed.
 func (m Memory) next(in *ReconcileInput) Memory {
-	out := Memory{Nodes: make(map[NodeName]Sighting, len(in.State.nodes)), Frozen: maps.Clone(m.Frozen), Thawed: make(map[NodeType]Millis)}
+	out := Memory{Nodes: make(map[NodeName]Sighting, len(in.State.nodes)), Frozen: maps.Clone(m.Frozen), Thawed: make(map[NodeType]Millis), Buried: make(map[Life]Millis)}
 	if out.Frozen == nil {
 		out.Frozen = make(map[NodeType]Freeze)
 	}
 	for t, until := range m.Thawed { // any order
 		if in.Now < until {
 			out.Thawed[t] = until
+		}
+	}
+	for _, seen := range in.View {
+		life := Life{seen.Name, seen.Boot}
+		if until := m.Buried[life]; in.Now < until {
+			out.Buried[life] = until
 		}
 	}
 	for _, t := range in.Thaw {
@@ -228,6 +238,9 @@ func (p *pass) sentence(n *Node) {
 	reason := "lost by gossip"
 	if s.Broken {
 		reason = "connection broken and no answer to probes"
+	}
+	if shows(p.lives[n.Name], n.Boot) {
+		p.out.Memory.Buried[Life{n.Name, n.Boot}] = p.Now + 2*p.Suspicion
 	}
 	p.change(n, Liveness{Boot: n.Boot, State: Failed, Reason: reason})
 }

@@ -92,6 +92,34 @@ func workers(t *testing.T, n int) (*registry.State, registry.ReconcileInput) {
 	}
 }
 
+// Who was found dead by probes, and whose record was then forgotten and made
+// anew, is not taken for a new life because gossip shows it a while longer.
+func TestTheDeadAreNotNewLives(t *testing.T) {
+	s, in := workers(t, 5)
+	dead := registry.Life{Name: "w-0000", Boot: boot("1")}
+	in.Now, in.Broken = 60_000, []registry.Life{dead}
+	first := registry.Decide(in)
+	in.Memory, in.Broken, in.Said = first.Memory, nil, unheard(first.Suspects, 3)
+	d := registry.Decide(in)
+	if len(d.Command.Changes) != 1 || d.Command.Changes[0].State != registry.Failed {
+		t.Fatalf("it was not declared failed: %+v", d.Command)
+	}
+	apply(t, s, d.Command)
+	apply(t, s, registry.ForgetNode{Name: dead.Name})
+	in.Memory, in.Said, in.Now = d.Memory, nil, in.Now+10
+	in.Memory = registry.Decide(in).Memory
+	apply(t, s, registry.AddNode{Name: dead.Name, Type: registry.Worker, Address: "h:1"})
+	in.Now += 10
+	if d = registry.Decide(in); len(d.Command.Changes) > 0 {
+		t.Fatalf("the dead life of the forgotten record is taken for one of the new record: %+v", d.Command)
+	}
+	in.Memory = d.Memory
+	in.View[0].Boot = boot("2")
+	if d = registry.Decide(in); len(d.Command.Changes) != 1 || d.Command.Changes[0].Boot != boot("2") {
+		t.Errorf("a life that is new does not take over: %+v", d.Command)
+	}
+}
+
 // Of n nodes of a type k that are lost at once all fail, unless they are three or
 // more, and more than 30 % of them: then none does.
 func TestAFreezeBeginsAtThreeAndThirtyPercent(t *testing.T) {

@@ -163,7 +163,7 @@ func (p *pass) judgeGone(n *Node, lives []Seen, s *Sighting) Liveness {
 	if own && n.State == Left {
 		return Liveness{} // A life that has left is shown until gossip hears of it.
 	}
-	other := newLife(n, lives)
+	other := p.newLife(n, lives)
 	if !own && other.Boot == "" {
 		return Liveness{}
 	}
@@ -194,7 +194,7 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 		return Liveness{}
 	}
 	seen := shows(lives, n.Boot)
-	if other := newLife(n, lives); !seen && other.Boot != "" { // At once, instead of failing the old life first.
+	if other := p.newLife(n, lives); !seen && other.Boot != "" { // At once, instead of failing the old life first.
 		s.Doomed = false
 		return other.takesOver("a new life was seen by gossip")
 	}
@@ -264,10 +264,11 @@ func livesByName(view []Seen) map[NodeName][]Seen {
 }
 
 // newLife picks the life that may take over from the record's own, or none.
-// The one that the record replaced never comes back.
-func newLife(n *Node, lives []Seen) Seen {
+// The one that the record replaced never comes back, nor one that was found dead.
+func (p *pass) newLife(n *Node, lives []Seen) Seen {
 	for _, l := range lives {
-		if l.Boot != n.Replaced && l.Boot != n.Boot {
+		_, buried := p.out.Memory.Buried[Life{n.Name, l.Boot}]
+		if !buried && l.Boot != n.Replaced && l.Boot != n.Boot {
 			return l
 		}
 	}
