@@ -140,8 +140,11 @@ func (c *cluster) running() []*running {
 
 func addresses(t testing.TB, n int) []string {
 	var list []string
-	for range n {
-		list = append(list, freePort(t))
+	for len(list) < n {
+		// A port that is free again may be given twice.
+		if a := freePort(t); !slices.Contains(list, a) {
+			list = append(list, a)
+		}
 	}
 	return list
 }

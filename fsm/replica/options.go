@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -133,8 +134,11 @@ func (o *Options) validate() error {
 	fault(hostPort("API address", o.API))
 	fault(hostPort("Raft address", o.RaftBind))
 	fault(hostPort("gossip address", o.GossipBind))
-	for _, a := range o.Replicas {
+	for i, a := range o.Replicas {
 		fault(hostPort("replica address", a))
+		if slices.Contains(o.Replicas[:i], a) { // it would found a smaller cluster than was meant
+			fault(fmt.Errorf("replica address %q is listed twice: list each replica once", a))
+		}
 	}
 	if o.Logger == nil || o.Caller == nil || o.Halt == nil {
 		fault(errors.New("the options Logger, Caller and Halt must be given"))

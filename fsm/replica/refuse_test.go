@@ -116,7 +116,7 @@ func TestOptionsAreCheckedTogether(t *testing.T) {
 	if !errors.Is(err, registry.ErrInvalid) {
 		t.Fatalf("open: %v, want invalid", err)
 	}
-	for _, want := range []string{"no good", "data directory", "API address", "Raft address", "gossip address", "replica address", "Caller", "16 replicas"} {
+	for _, want := range []string{"no good", "data directory", "API address", "Raft address", "gossip address", "replica address", "Caller", "16 replicas", "listed twice"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q says nothing of %q", err, want)
 		}
