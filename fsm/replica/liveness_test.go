@@ -95,6 +95,18 @@ func TestAReplicaThatSeesIsBelieved(t *testing.T) {
 	c.becomes(leader, "w", registry.Failed, 5*time.Second)
 }
 
+// fourWorkers have joined, and every replica sees them.
+func (c *cluster) fourWorkers(rs []*running) (all []*life) {
+	c.t.Helper()
+	for i := range 4 {
+		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
+	}
+	for _, l := range all {
+		c.sees(l, true)
+	}
+	return all
+}
+
 // TestAFreeze: all four nodes of a type are lost within a moment, and the others
 // cannot say that they see none either. The third one and the fourth are not
 // declared failed; every replica says so, and who is told to thaw brings it to the
@@ -103,13 +115,7 @@ func TestAFreeze(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	rs := c.startAll(3)
-	var all []*life
-	for i := range 4 {
-		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
-	}
-	for _, l := range all {
-		c.sees(l, true)
-	}
+	all := c.fourWorkers(rs)
 	leader, others := c.warmedUp()
 	say := registry.Unsure
 	c.set(func() { c.say = &say })
@@ -186,13 +192,7 @@ func TestManyDeathsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	rs := c.startAll(3)
-	var all []*life
-	for i := range 4 {
-		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
-	}
-	for _, l := range all {
-		c.sees(l, true)
-	}
+	all := c.fourWorkers(rs)
 	leader, _ := c.warmedUp()
 	for _, l := range all {
 		l.die(t)
