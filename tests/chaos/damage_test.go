@@ -64,6 +64,21 @@ func putBack(t *testing.T, from, to string) {
 	}
 }
 
+// kept copies a stopped replica's store. Put back by goesOn, the replica goes on
+// from it after what was done to it, and the run is judged.
+func kept(t *testing.T, r *round, one *replica) (goesOn func(what string)) {
+	t.Helper()
+	mine := filepath.Join(t.TempDir(), "mine")
+	copyTree(t, one.dir, mine)
+	return func(what string) {
+		t.Helper()
+		putBack(t, mine, one.dir)
+		one.Start()
+		r.recovered(what, restartMax)
+		judged(t, r)
+	}
+}
+
 // TestAnOldCopyOfTheStoreIsPutBack claims that a follower whose store goes back to
 // what it was some hundred turns ago (F8), while the others go on, catches up and
 // gives no wrong answer.
@@ -89,17 +104,13 @@ func TestAnOldCopyOfTheStoreIsPutBack(t *testing.T) {
 // on.
 func TestAWipedStoreIsRefused(t *testing.T) {
 	r, one := damaged(t)
-	mine, empty := filepath.Join(t.TempDir(), "mine"), t.TempDir()
-	copyTree(t, one.dir, mine)
-	putBack(t, empty, one.dir)
+	goesOn := kept(t, r, one)
+	putBack(t, t.TempDir(), one.dir)
 	one.Start()
 	if code := one.Exit(20 * time.Second); code == 0 || !strings.Contains(one.Log(), "wiped or swapped") {
 		r.violate("wiped", "%s ended with %d, and does not say that it was wiped", one.Name, code)
 	}
-	putBack(t, mine, one.dir)
-	one.Start()
-	r.recovered("a wiped store", restartMax)
-	judged(t, r)
+	goesOn("a wiped store")
 }
 
 // TestFlippedBits claims that bits which flip in a stopped replica's log (F27) end
@@ -107,8 +118,7 @@ func TestAWipedStoreIsRefused(t *testing.T) {
 // applies; with its own store put back it goes on.
 func TestFlippedBits(t *testing.T) {
 	r, one := damaged(t)
-	mine := filepath.Join(t.TempDir(), "mine")
-	copyTree(t, one.dir, mine)
+	goesOn := kept(t, r, one)
 	path := filepath.Join(one.dir, "raft.db")
 	log, err := os.ReadFile(path)
 	if err != nil {
@@ -133,10 +143,7 @@ func TestFlippedBits(t *testing.T) {
 	if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "CRC32C is") {
 		r.violate("flipped", "%s ended with %d, and does not speak of a checksum", one.Name, code)
 	}
-	putBack(t, mine, one.dir)
-	one.Start()
-	r.recovered("flipped bits", restartMax)
-	judged(t, r)
+	goesOn("flipped bits")
 }
 
 // TestDamagedSnapshots claims that a replica with snapshots that are torn, or have
@@ -150,8 +157,7 @@ func TestDamagedSnapshots(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, one := damaged(t)
-			mine := filepath.Join(t.TempDir(), "mine")
-			copyTree(t, one.dir, mine)
+			goesOn := kept(t, r, one)
 			states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
 			if err != nil || len(states) == 0 {
 				t.Fatalf("no snapshot to be damaged: %v", err)
@@ -169,10 +175,7 @@ func TestDamagedSnapshots(t *testing.T) {
 			if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "snapshot") {
 				r.violate("snapshot", "%s ended with %d, and does not speak of its snapshots", one.Name, code)
 			}
-			putBack(t, mine, one.dir)
-			one.Start()
-			r.recovered("damaged snapshots", restartMax)
-			judged(t, r)
+			goesOn("damaged snapshots")
 		})
 	}
 }
@@ -182,8 +185,7 @@ func TestDamagedSnapshots(t *testing.T) {
 // and does not crash. With its own store put back it goes on.
 func TestTornNewestSnapshot(t *testing.T) {
 	r, one := damaged(t)
-	mine := filepath.Join(t.TempDir(), "mine")
-	copyTree(t, one.dir, mine)
+	goesOn := kept(t, r, one)
 	states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
 	if err != nil || len(states) < 2 {
 		t.Fatalf("%d snapshots: %v", len(states), err)
@@ -195,8 +197,5 @@ func TestTornNewestSnapshot(t *testing.T) {
 	if code := one.Exit(30 * time.Second); code == 0 || !strings.Contains(one.Log(), "does not reach back to the newest snapshot") {
 		r.violate("snapshot", "%s ended with %d, and does not speak of its snapshots", one.Name, code)
 	}
-	putBack(t, mine, one.dir)
-	one.Start()
-	r.recovered("a torn snapshot", restartMax)
-	judged(t, r)
+	goesOn("a torn snapshot")
 }
