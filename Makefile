@@ -47,8 +47,9 @@ fuzz: ## Each fuzz target for FUZZTIME (30s)
 mutants: ## Plant known bugs, one at a time, and show which test catches each, about three minutes (ARGS='-only NAME')
 	@$(GO) run ./tests/mutants $(ARGS)
 
-size: ## 5,000 nodes, 300 of them gossiping on real sockets: how long it takes and what it costs, about three minutes
+size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, and 100 through a bad hour, in virtual time
 	@$(GO) test -count=1 -v ./tests/size
+	@$(GO) test -count=1 -v -timeout 60m -run 'Lost$$|ABadHour|ManyGossip' ./tests/sim -args -large
 
 bench: ## Speed side by side with etcd and Redis, about fifteen minutes (ARGS=...)
 	@$(GO) -C tests/bench run . $(ARGS)

@@ -92,6 +92,7 @@ generated() {
 
 lint() {
 	step 'go vet' $GO vet ./...
+	step 'go vet of the builds that fail on purpose' $GO vet -tags rotatest ./cmd/rota ./fsm/replica
 	fetching 'go vet, the nested modules' vet_nested
 	if fetching 'staticcheck and gofumpt, fetched' tools; then
 		step 'staticcheck' bin/tools/staticcheck ./...

@@ -133,7 +133,7 @@ func (g *agent) close() error {
 
 // dial makes a client of these servers, instead of the one there was.
 func (g *agent) dial(servers []string) error {
-	c, err := client.Dial(servers, client.Options{
+	c, err := client.Dial(shuffled(servers), client.Options{
 		Timeout: agentCallTimeout, AttemptTimeout: agentAttemptTimeout, By: "agent " + g.options.name,
 	})
 	if err != nil {
@@ -145,6 +145,15 @@ func (g *agent) dial(servers []string) error {
 	}
 	g.client, g.servers = c, servers
 	return nil
+}
+
+// shuffled gives the servers in an order of this agent's own. A client stays with
+// the first that answers: were it the same one for all agents, that replica alone
+// would hold the connections of them all, and lose them all at once.
+func shuffled(servers []string) []string {
+	mixed := slices.Clone(servers)
+	rand.Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
+	return mixed
 }
 
 // watch looks at the node's own record until ctx ends.

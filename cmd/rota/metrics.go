@@ -59,6 +59,13 @@ func (p *metricsPage) observe(r observed) {
 	p.registry.MustRegister(&replicaCollector{replica: r})
 }
 
+// attended adds how many agents attend this replica.
+func (p *metricsPage) attended(count func() int) {
+	p.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "rota_attended_agents", Help: "Agents that keep a connection to this replica, whose end is a sign that one has died.",
+	}, func() float64 { return float64(count()) }))
+}
+
 // request counts one request to the API.
 func (p *metricsPage) request(procedure, code string, took time.Duration) {
 	p.requests.WithLabelValues(strings.TrimPrefix(procedure, "/"), code).Observe(took.Seconds())

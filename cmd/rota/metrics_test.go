@@ -40,6 +40,7 @@ func TestMetricsHaveRotasNumbersAndThoseOfItsLibraries(t *testing.T) {
 		t.Fatal(err)
 	}
 	page.observe(founded{stateWithNode(t)})
+	page.attended(func() int { return 4 })
 	metrics.IncrCounter([]string{"raft", "apply"}, 5)
 	rec := httptest.NewRecorder()
 	page.handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
@@ -48,7 +49,7 @@ func TestMetricsHaveRotasNumbersAndThoseOfItsLibraries(t *testing.T) {
 		"rota_replica_is_leader 1\n", "rota_replica_is_voter 1\n", "rota_replica_ready 1\n", "rota_gossip_members 2\n",
 		`rota_pool_members{pool="worker"} 1`, `rota_pool_alive{pool="worker"} 1`, `rota_pool_eligible{pool="worker"} 1`,
 		`rota_pool_members{pool="proxy"} 0`, `rota_pool_satisfied{pool="proxy"} 1`,
-		"rota_watchers 5\n", "rota_replicas_disagree 1\n", "rota_liveness_frozen 2\n", `rota_nodes{state="alive"} 1`, `rota_nodes{state="failed"} 0`, `rota_nodes{state="draining"} 0`,
+		"rota_watchers 5\n", "rota_attended_agents 4\n", "rota_replicas_disagree 1\n", "rota_liveness_frozen 2\n", `rota_nodes{state="alive"} 1`, `rota_nodes{state="failed"} 0`, `rota_nodes{state="draining"} 0`,
 		"raft_apply 5\n", "go_goroutines ",
 	} {
 		if !strings.Contains(rec.Body.String(), want) {

@@ -135,6 +135,7 @@ func (p *serverProcess) open() error {
 	if err != nil {
 		return errors.Join(err, p.close())
 	}
+	metrics.attended(p.api.Attended)
 	return nil
 }
 

@@ -28,9 +28,9 @@ const (
 // diskHooks stand in for a real disk's faults, in this package's tests; none is
 // set otherwise.
 type diskHooks struct {
-	// fault is asked before each call of the store: the call fails with what it
-	// returns, and hangs as long as it does.
-	fault func(call string) error
+	// around makes each call of the store, which fails with what it returns, and
+	// hangs as long as it does.
+	around func(call string, do func() error) error
 	// callMax is in place of storeCallMax, and chunk of deleteChunk.
 	callMax time.Duration
 	chunk   uint64
@@ -53,8 +53,8 @@ type disk struct {
 func newDisk(dir string, hooks diskHooks, halt func(error)) *disk {
 	setDefault(&hooks.callMax, storeCallMax)
 	setDefault(&hooks.chunk, deleteChunk)
-	if hooks.fault == nil {
-		hooks.fault = func(string) error { return nil }
+	if hooks.around == nil {
+		hooks.around = func(_ string, do func() error) error { return do() }
 	}
 	if hooks.free == nil {
 		hooks.free = freeSpace
@@ -66,10 +66,7 @@ func newDisk(dir string, hooks diskHooks, halt func(error)) *disk {
 // replica.
 func (d *disk) do(call string, f func() error) error {
 	defer d.watch(call).end()
-	err := d.hooks.fault(call)
-	if err == nil {
-		err = f()
-	}
+	err := d.hooks.around(call, f)
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) || errors.Is(err, raftboltdb.ErrKeyNotFound) {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestEveryStoreErrorHalts(t *testing.T) {
 	broken := errors.New("input/output error")
 	for name := range calls(nil, nil) {
 		var halts []error
-		d := newDisk("/d", diskHooks{fault: func(string) error { return broken }}, func(err error) { halts = append(halts, err) })
+		d := newDisk("/d", diskHooks{around: func(string, func() error) error { return broken }}, func(err error) { halts = append(halts, err) })
 		if err := calls(d, inMemory(t))[name](); !errors.Is(err, broken) {
 			t.Errorf("%s: %v, want the store's error", name, err)
 		}
@@ -94,7 +94,7 @@ func TestACallThatHangsHalts(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var takes time.Duration
 			halted := make(chan error, 1)
-			d := newDisk("/d", diskHooks{fault: func(string) error { time.Sleep(takes); return nil }}, func(err error) { halted <- err })
+			d := newDisk("/d", diskHooks{around: func(_ string, do func() error) error { time.Sleep(takes); return do() }}, func(err error) { halted <- err })
 			call := calls(d, inMemory(t))[name]
 			takes = storeCallMax - time.Millisecond
 			_ = call()

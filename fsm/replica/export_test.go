@@ -35,7 +35,13 @@ func (r *Replica) WarmedUp() bool {
 // FailStore lets a test fail or hold up the calls of the store, of which none
 // may take longer than callMax; 0 is what it is otherwise.
 func (o *Options) FailStore(fault func(call string) error, callMax time.Duration) {
-	o.disk.fault, o.disk.callMax = fault, callMax
+	o.disk.callMax = callMax
+	o.disk.around = func(call string, do func() error) error {
+		if err := fault(call); err != nil {
+			return err
+		}
+		return do()
+	}
 }
 
 // Compact lets a test see compactions of few entries.

@@ -6,9 +6,12 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -29,6 +32,8 @@ import (
 //	CALL slow DURATION   it takes that much longer
 //	CALL fail            it fails with EIO
 //	CALL die             the process dies in it, and what it would write is lost
+//	CALL tear            power is lost in it: of the pages that it writes some are
+//	                     on the disk, others are as they were, and the process dies
 //	wall ahead DURATION  the wall clock is ahead by that much, or behind if negative
 const (
 	faultsVariable    = "ROTA_TEST_FAULTS"
@@ -40,7 +45,7 @@ const (
 // makes snapshots so frequent that a test of minutes sees some.
 func injectFaults(o *Options) error {
 	if os.Getenv(faultsVariable) != "" {
-		o.disk.fault = storeFault
+		o.disk.around = (&faultyStore{file: filepath.Join(o.DataDir, storeFile)}).call
 	}
 	if n, err := strconv.ParseUint(os.Getenv(snapshotsVariable), 10, 32); err == nil {
 		o.Timings.SnapshotEvery, o.Timings.SnapshotLook, o.Timings.Trailing = n, time.Second, n/4
@@ -84,8 +89,14 @@ func faultsNow() (list []fault) {
 	return list
 }
 
-// storeFault is asked before each call of the store.
-func storeFault(call string) error {
+// faultyStore makes the calls of a store, and injects what there is.
+type faultyStore struct {
+	file string
+	// alone is held by a call in which power is lost, and shared by all others.
+	alone sync.RWMutex
+}
+
+func (s *faultyStore) call(call string, do func() error) error {
 	for _, f := range faultsNow() {
 		if f.call != call && f.call != "*" {
 			continue
@@ -96,8 +107,54 @@ func storeFault(call string) error {
 		case "fail":
 			return syscall.EIO
 		case "die":
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
+			die()
+		case "tear":
+			s.tear(do)
+		}
+	}
+	s.alone.RLock()
+	defer s.alone.RUnlock()
+	return do()
+}
+
+func die() {
+	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	select {}
+}
+
+// tear loses power in a call: each page that it writes is on the disk or not, as
+// it happens. bbolt syncs them before it writes the page that leads to them, of
+// which there are two, at the front: those are as they were, unless all pages are
+// there.
+func (s *faultyStore) tear(do func() error) {
+	s.alone.Lock()
+	before, err := os.ReadFile(s.file)
+	if err == nil {
+		err = do()
+	}
+	if err == nil && rand.IntN(4) > 0 {
+		err = s.mix(before)
+	}
+	if err != nil {
+		panic(err)
+	}
+	die()
+}
+
+// mix puts the two front pages back, and about half of the others.
+func (s *faultyStore) mix(before []byte) error {
+	f, err := os.OpenFile(s.file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	page := os.Getpagesize()
+	for at := 0; at+page <= len(before); at += page {
+		if at >= 2*page && rand.IntN(2) == 0 {
+			continue
+		}
+		if _, err := f.WriteAt(before[at:at+page], int64(at)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -236,15 +236,16 @@ func (s *store) bootstrap(conf raft.Configuration) error {
 
 // testWrite finds a full, read-only or hung disk before Raft does.
 func (s *store) testWrite() error {
-	defer s.disk.watch("the test write").end()
-	f, err := os.CreateTemp(s.dir, "write-test.*")
-	if err == nil {
+	const call = "the test write"
+	defer s.disk.watch(call).end()
+	err := s.disk.hooks.around(call, func() error {
+		f, err := os.CreateTemp(s.dir, "write-test.*")
+		if err != nil {
+			return err
+		}
 		_, err = f.Write(make([]byte, 4096))
-		err = errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-	}
-	if err == nil {
-		err = s.disk.hooks.fault("the test write")
-	}
+		return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+	})
 	if err != nil {
 		return fmt.Errorf("data directory %s cannot be written: %w; free some space or repair the disk, then start the replica again", s.dir, err)
 	}

@@ -217,6 +217,9 @@ func (s *Server) awaitHandlers() {
 	}
 }
 
+// Attended is how many agents keep a connection to this replica.
+func (s *Server) Attended() int { return len(s.attended) }
+
 // slotsOf gives where a request to a procedure takes its slot, and what those
 // are who have one.
 func (s *Server) slotsOf(procedure string) (slots chan struct{}, what string) {

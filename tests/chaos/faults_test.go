@@ -213,7 +213,8 @@ func diskFaults() []fault {
 			}
 			return r.kill(r.leader())
 		}},
-		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie")},
+		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie")},
+		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear")},
 		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
 			who := r.leader()
 			return who.fill(r.t, 0)

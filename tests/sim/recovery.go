@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/registry/hrw"
 	"github.com/rota-registry/rota/rpc/client"
@@ -97,39 +96,34 @@ func (c *Cluster) EventuallyWhole(within time.Duration) {
 }
 
 func (c *Cluster) gossipIsWhole() error {
-	running := c.Running()
+	running, lives := c.Running(), c.lives()
 	for _, r := range running {
 		p := r.runs.Load()
 		if n := p.replica.Self().GossipMembers; n != len(running) {
 			return fmt.Errorf("%s sees %d replicas of %d", r.Name, n, len(running))
 		}
-		for _, a := range c.agents {
-			if is := a.running() && sees(p.replica, a); is != a.running() {
-				return fmt.Errorf("%s sees %s: %v", r.Name, a.Name, is)
+		for i, sight := range p.replica.SeesNodes(context.Background(), lives, false) {
+			if sight != registry.Sees {
+				return fmt.Errorf("%s does not see %s", r.Name, lives[i].Name)
 			}
 		}
 	}
 	for _, a := range c.agents {
-		if n := len(running) + c.agentsRunning(); a.running() && len(a.members()) != n {
+		if n := len(running) + len(lives); a.running() && len(a.members()) != n {
 			return fmt.Errorf("%s sees %d members of %d", a.Name, len(a.members()), n)
 		}
 	}
 	return nil
 }
 
-// sees reports whether a replica's gossip shows the agent.
-func sees(r *replica.Replica, a *Agent) bool {
-	life := registry.Life{Name: a.Name, Boot: a.Boot()}
-	return r.SeesNodes(context.Background(), []registry.Life{life}, false)[0] == registry.Sees
-}
-
-func (c *Cluster) agentsRunning() (n int) {
+// lives are those of the agents that run.
+func (c *Cluster) lives() (list []registry.Life) {
 	for _, a := range c.agents {
 		if a.running() {
-			n++
+			list = append(list, registry.Life{Name: a.Name, Boot: a.Boot()})
 		}
 	}
-	return n
+	return list
 }
 
 // EventuallyKnows wants the registry, at each replica, to have the nodes as they
