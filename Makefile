@@ -49,7 +49,7 @@ mutants: ## Plant known bugs, one at a time, and show which test catches each, a
 
 size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, and 100 through a bad hour, in virtual time
 	@$(GO) test -count=1 -v ./tests/size
-	@$(GO) test -count=1 -v -timeout 60m -run 'Lost$$|ABadHour|ManyGossip' ./tests/sim -args -large
+	@GOGC=400 $(GO) test -count=1 -v -timeout 60m -run 'Lost$$|ABadHour|ManyGossip' ./tests/sim -args -large
 
 bench: ## Speed side by side with etcd and Redis, about fifteen minutes (ARGS=...)
 	@$(GO) -C tests/bench run . $(ARGS)

@@ -26,6 +26,7 @@ const (
 	registered = registry.NodesMax
 	callers    = 16               // who register and join at once
 	comeIn     = 4 * time.Minute  // for all to be registered, or to see each other
+	lookEvery  = 250 * time.Millisecond
 	rest       = 20 * time.Second // over which the costs at rest are measured
 	late       = 10 * time.Second // of a machine that runs 300 members and three replicas on few cores
 	profile    = gossip.LAN
@@ -74,6 +75,22 @@ func (f *full) timed(do func()) time.Duration {
 	return time.Since(began).Round(10 * time.Millisecond)
 }
 
+// eventually waits for check, and looks seldom: looking at 300 views of 300 takes
+// the members' own processor time.
+func (f *full) eventually(within time.Duration, check func() error) {
+	f.t.Helper()
+	var next time.Time
+	var last error
+	procs.Eventually(f.t, within, func() error {
+		if time.Now().Before(next) {
+			return last
+		}
+		last = check()
+		next = time.Now().Add(lookEvery)
+		return last
+	})
+}
+
 // each calls do for n numbers, by some callers at once.
 func (f *full) each(n int, do func(ctx context.Context, i int) error) {
 	f.t.Helper()
@@ -120,7 +137,7 @@ func (f *full) join() {
 	for from := 0; from < f.gossiping; from += callers {
 		upTo := min(from+callers, f.gossiping)
 		f.each(upTo-from, func(ctx context.Context, i int) error { return f.joinOne(ctx, from+i, addrs[from+i]) })
-		procs.Eventually(f.t, comeIn, func() error { return f.mostlySeen(upTo) })
+		f.eventually(comeIn, func() error { return f.mostlySeen(upTo) })
 	}
 }
 
@@ -165,8 +182,8 @@ func (f *full) awaitView() {
 	defer func() {
 		f.report("meanwhile the members had %.0f %% of a core", 100*(f.processor(os.Getpid())-own).Seconds()/time.Since(began).Seconds())
 	}()
-	procs.Eventually(f.t, comeIn, func() error { return f.views(f.gossiping) })
-	procs.Eventually(f.t, comeIn, func() error { return f.alive(f.gossiping) })
+	f.eventually(comeIn, func() error { return f.views(f.gossiping) })
+	f.eventually(comeIn, func() error { return f.alive(f.gossiping) })
 }
 
 // views looks whether the first members see each other, and nobody else.
@@ -222,9 +239,9 @@ func (f *full) kill() (failed, gone time.Duration) {
 	f.t.Helper()
 	last, began := f.gossiping-1, time.Now()
 	_ = f.members[last].Close()
-	procs.Eventually(f.t, profile.Suspicion(f.gossiping)+late, func() error { return f.alive(last) })
+	f.eventually(profile.Suspicion(f.gossiping)+late, func() error { return f.alive(last) })
 	failed = time.Since(began).Round(10 * time.Millisecond)
-	procs.Eventually(f.t, profile.Suspicion(f.gossiping)+late, func() error { return f.views(last) })
+	f.eventually(profile.Suspicion(f.gossiping)+late, func() error { return f.views(last) })
 	return failed, time.Since(began).Round(10 * time.Millisecond)
 }
 
