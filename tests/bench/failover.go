@@ -15,17 +15,19 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one write of those that wait for a new leader, and
-	// attemptPause is between a write that failed and the next.
+	// attemptTimeout bounds one write, most of which wait for a new leader when they
+	// take that long.
 	attemptTimeout = 500 * time.Millisecond
-	attemptPause   = 5 * time.Millisecond
-	// readPause is between two reads of a reader.
-	readPause = 2 * time.Millisecond
+	// askPause is between two writes, and two reads, of one caller.
+	askPause = 2 * time.Millisecond
+	// beforehand is how long all go on before the loss.
+	beforehand = 100 * time.Millisecond
 	// outageMax is when a cluster is given up.
 	outageMax = 30 * time.Second
 	// settle is how long a cluster is left alone when it is whole again.
 	settle = time.Second
-	// afterwards is how long reads go on once writes are taken again.
+	// afterwards is how long all go on once a write was taken that was asked when
+	// the process had ended.
 	afterwards = 500 * time.Millisecond
 )
 
@@ -46,10 +48,10 @@ type contestant interface {
 
 // outage is what one loss of a leader cost.
 type outage struct {
-	writes      time.Duration // until a write was taken that was asked after the loss
+	writes      time.Duration // the longest time between two acknowledged writes
 	reads       int
 	failedReads int
-	longestRead time.Duration
+	longestRead time.Duration // even if it had not ended
 }
 
 // failover kills the leaders of rota and etcd in turn, while both run, and
@@ -98,7 +100,7 @@ func (b *bench) outages(ctx context.Context, how string, n int, end func(*proces
 				return all, fmt.Errorf("%s %d of %d of %s: %w", how, i+1, n, c.name(), err)
 			}
 			all[j] = append(all[j], lost)
-			b.note("%s %d of %d: %s writes again after %s; %d reads, %d failed, the longest took %s",
+			b.note("%s %d of %d: %s took no write for %s; %d reads, %d failed, the longest took %s",
 				how, i+1, n, c.name(), latency(lost.writes), lost.reads, lost.failedReads, latency(lost.longestRead))
 		}
 	}
@@ -121,24 +123,22 @@ func lose(ctx context.Context, c contestant, end func(*process)) (outage, error)
 			return outage{}, err
 		}
 	}
-	reading, stopReading := context.WithCancel(ctx)
+	asking, stop := context.WithCancel(ctx)
+	var callers sync.WaitGroup
+	var taken acks
 	tallies := make([]outage, len(all))
-	var readers sync.WaitGroup
 	for i, s := range all {
-		readers.Go(func() { tallies[i].readOn(reading, s.read) })
+		callers.Go(func() { taken.writeOn(asking, s.write) })
+		callers.Go(func() { tallies[i].readOn(asking, s.read) })
 	}
-	pause(ctx, 50*time.Millisecond)
+	pause(ctx, beforehand)
 	begun := time.Now()
-	ended := make(chan struct{})
-	go func() { end(leader); close(ended) }()
-	writes, err := firstWrite(ctx, all, begun)
-	if err == nil {
-		pause(ctx, afterwards)
-	}
-	stopReading()
-	readers.Wait()
-	<-ended
-	lost := outage{writes: writes}
+	end(leader)
+	err = taken.await(ctx, time.Now())
+	pause(ctx, afterwards)
+	stop()
+	callers.Wait()
+	lost := outage{writes: taken.longestGap(begun)}
 	for _, t := range tallies {
 		lost.reads, lost.failedReads, lost.longestRead = lost.reads+t.reads, lost.failedReads+t.failedReads, max(lost.longestRead, t.longestRead)
 	}
@@ -162,43 +162,72 @@ func steady(ctx context.Context, c contestant) (leader *process, err error) {
 	return nil, errors.Join(errors.New("it has no steady leader"), err, ctx.Err())
 }
 
-// firstWrite gives when the first write is acknowledged that was asked after the
-// loss, by whichever survivor.
-func firstWrite(ctx context.Context, all []survivor, begun time.Time) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, outageMax)
-	defer cancel()
-	first := make(chan time.Duration, len(all))
-	var writers sync.WaitGroup
-	for _, s := range all {
-		writers.Go(func() {
-			for ctx.Err() == nil {
-				attempt, stop := context.WithTimeout(ctx, attemptTimeout)
-				err := s.write(attempt)
-				stop()
-				if err == nil {
-					first <- time.Since(begun)
-					cancel()
-					return
-				}
-				pause(ctx, attemptPause)
-			}
-		})
-	}
-	writers.Wait()
-	select {
-	case took := <-first:
-		return took, nil
-	default:
-		return 0, fmt.Errorf("no write was taken within %s", outageMax)
+// acks are when writes were acknowledged, to any of the callers.
+type acks struct {
+	mu    sync.Mutex
+	at    []time.Time
+	asked time.Time // the last one that was acknowledged
+}
+
+// writeOn writes until its context ends.
+func (a *acks) writeOn(ctx context.Context, write ask) {
+	for ctx.Err() == nil {
+		asked := time.Now()
+		attempt, stop := context.WithTimeout(ctx, attemptTimeout)
+		err := write(attempt)
+		stop()
+		if err == nil {
+			a.note(asked)
+		}
+		pause(ctx, askPause)
 	}
 }
 
-// readOn reads until its context ends; the read that this cuts off does not
-// count.
+func (a *acks) note(asked time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.at = append(a.at, time.Now())
+	if asked.After(a.asked) {
+		a.asked = asked
+	}
+}
+
+func (a *acks) lastAsked() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asked
+}
+
+// await waits until a write is acknowledged that was asked after that time.
+func (a *acks) await(ctx context.Context, after time.Time) error {
+	for end := time.Now().Add(outageMax); !a.lastAsked().After(after); pause(ctx, askPause) {
+		if time.Now().After(end) || ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("no write was taken within %s", outageMax), ctx.Err())
+		}
+	}
+	return nil
+}
+
+// longestGap is the longest time between two acknowledgements, of which the later
+// one came after begun.
+func (a *acks) longestGap(begun time.Time) (longest time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := 1; i < len(a.at); i++ {
+		if a.at[i].After(begun) {
+			longest = max(longest, a.at[i].Sub(a.at[i-1]))
+		}
+	}
+	return longest
+}
+
+// readOn reads until its context ends. The read that this cuts off counts as far as
+// it took long.
 func (o *outage) readOn(ctx context.Context, read ask) {
 	for ctx.Err() == nil {
 		begun := time.Now()
 		err := read(ctx)
+		o.longestRead = max(o.longestRead, time.Since(begun))
 		if ctx.Err() != nil {
 			return
 		}
@@ -206,8 +235,7 @@ func (o *outage) readOn(ctx context.Context, read ask) {
 		if err != nil {
 			o.failedReads++
 		}
-		o.longestRead = max(o.longestRead, time.Since(begun))
-		pause(ctx, readPause)
+		pause(ctx, askPause)
 	}
 }
 

@@ -4,37 +4,49 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestFirstWriteIsTheFirst: of survivors that are refused for a while, and one
-// that hangs, the first acknowledgement counts, from the loss on.
-func TestFirstWriteIsTheFirst(t *testing.T) {
+// TestTheLongestGapIsTheOutage: of survivors that are refused for a while, and one
+// that hangs, the time between two acknowledgements counts; what a leader still
+// takes when its end has begun does not end it.
+func TestTheLongestGapIsTheOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		refusedFor := func(d time.Duration) survivor {
-			return survivor{write: func(context.Context) error {
-				if time.Since(begun) < d {
+		refusedBetween := func(from, to time.Duration) ask {
+			return func(context.Context) error {
+				if at := time.Since(begun); at >= from && at < to {
 					return errors.New("no leader")
 				}
 				return nil
-			}}
+			}
 		}
-		hangs := survivor{write: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
-		took, err := firstWrite(t.Context(), []survivor{refusedFor(3 * time.Second), hangs, refusedFor(time.Second)}, begun)
-		if err != nil || took < time.Second || took > time.Second+2*attemptPause {
-			t.Errorf("took %s, %v", took, err)
+		hangs := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		ctx, stop := context.WithCancel(t.Context())
+		var a acks
+		var callers sync.WaitGroup
+		for _, write := range []ask{refusedBetween(50*time.Millisecond, 4*time.Second), hangs, refusedBetween(100*time.Millisecond, time.Second)} {
+			callers.Go(func() { a.writeOn(ctx, write) })
 		}
-		if _, err := firstWrite(t.Context(), []survivor{hangs}, time.Now()); err == nil {
+		if err := a.await(ctx, begun.Add(200*time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		stop()
+		callers.Wait()
+		if gap := a.longestGap(begun.Add(10 * time.Millisecond)); gap < 900*time.Millisecond || gap > 900*time.Millisecond+2*askPause {
+			t.Errorf("took no write for %s", gap)
+		}
+		if err := new(acks).await(t.Context(), begun); err == nil {
 			t.Error("a cluster that takes no write is said to")
 		}
 	})
 }
 
-// TestReadOnCounts: every read but the one that is cut off counts, failed ones and
-// the longest with it.
+// TestReadOnCounts: every read counts, failed ones with it, and how long one took
+// that was cut off.
 func TestReadOnCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -42,13 +54,16 @@ func TestReadOnCounts(t *testing.T) {
 		var o outage
 		n := 0
 		o.readOn(ctx, func(ctx context.Context) error {
-			if n++; n == 2 {
+			switch n++; n {
+			case 2:
 				pause(ctx, 30*time.Millisecond)
 				return errors.New("refused")
+			case 20:
+				<-ctx.Done()
 			}
 			return nil
 		})
-		if o.failedReads != 1 || o.longestRead != 30*time.Millisecond || o.reads < 30 || o.reads > 40 {
+		if o.failedReads != 1 || o.longestRead != 32*time.Millisecond || o.reads != 19 {
 			t.Errorf("%+v", o)
 		}
 	})
@@ -58,7 +73,7 @@ func TestReadOnCounts(t *testing.T) {
 func TestFailoverTable(t *testing.T) {
 	of := func(failed int, all ...time.Duration) (list []outage) {
 		for _, d := range all {
-			list = append(list, outage{writes: d, reads: 10, failedReads: failed})
+			list = append(list, outage{writes: d, reads: readsMin, failedReads: failed})
 		}
 		return list
 	}
@@ -72,6 +87,8 @@ func TestFailoverTable(t *testing.T) {
 		{slow, fast, "no", "yes"},
 		{of(1, 100*time.Millisecond), slow, "no", "no"},
 		{of(0, time.Second), of(0, 2*time.Second), "yes", "no"},
+		{[]outage{{writes: time.Millisecond, reads: readsMin - 1}}, slow, "no", "no"},
+		{[]outage{{writes: time.Millisecond, reads: readsMin, longestRead: readMax}}, slow, "no", "no"},
 		{nil, nil, "not measured", "not measured"},
 	} {
 		lines := strings.Split(failoverTable([2][]outage{c.rota, c.etcd}, [2][]outage{c.rota, c.etcd}), "\n")
