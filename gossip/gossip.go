@@ -33,6 +33,7 @@ type Gossip struct {
 	lines  *lineLog
 	cancel context.CancelFunc // ends dials, and the rejoin loop
 	close  func() error
+	began  time.Time
 
 	// work counts the rejoin loop and every call into memberlist that may
 	// block; it grows only while closed is false, and Close waits for it.
@@ -53,7 +54,7 @@ func Start(cfg Config) (*Gossip, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	g := &Gossip{cfg: cfg, view: newView(encodeMeta(cfg.Role, cfg.API)), lines: newLineLog(cfg.Logger)}
+	g := &Gossip{cfg: cfg, view: newView(encodeMeta(cfg.Role, cfg.API)), lines: newLineLog(cfg.Logger), began: time.Now()}
 	g.close = sync.OnceValue(g.closeOnce)
 	ctx, cancel := context.WithCancel(context.Background())
 	g.cancel = cancel
@@ -182,6 +183,10 @@ func (g *Gossip) Members() []Member { return g.view.members() }
 // last receive. It has one slot and serves one reader, who compares Members
 // with what it had; it is never closed.
 func (g *Gossip) Changed() <-chan struct{} { return g.view.changed }
+
+// Age is for how long this life has gossiped: a view is empty at first, and has
+// not heard of everybody while it is young.
+func (g *Gossip) Age() time.Duration { return time.Since(g.began) }
 
 // Addr is the ip:port at which others reach this life.
 func (g *Gossip) Addr() string { return g.addr }

@@ -216,19 +216,19 @@ func TestProbeTellsLivesApart(t *testing.T) {
 		start(t, config(n, 2, 0)) // never met: a probe needs no view
 		for _, c := range []struct {
 			name, boot, addr string
-			want             bool
+			want             gossip.Reply
 		}{
-			{"r2", bootOf(2), addrOf(2), true},
-			{"r2", bootOf(3), addrOf(2), false}, // another life lives there
-			{"r3", bootOf(2), addrOf(2), false},
-			{"r2", bootOf(2), addrOf(3), false}, // nobody lives there
+			{"r2", bootOf(2), addrOf(2), gossip.Answered},
+			{"r2", bootOf(3), addrOf(2), gossip.Connected}, // another life lives there
+			{"r3", bootOf(2), addrOf(2), gossip.Connected},
+			{"r2", bootOf(2), addrOf(3), gossip.Silent}, // nobody lives there
 		} {
 			began := time.Now()
 			got, err := g.Probe(t.Context(), c.name, c.boot, c.addr)
 			if got != c.want || err != nil {
 				t.Errorf("%s#%s at %s: %v, %v, want %v", c.name, c.boot, c.addr, got, err, c.want)
 			}
-			if took := time.Since(began); got != (took < 10*time.Millisecond) || took > gossip.ProbeTimeoutDefault {
+			if took := time.Since(began); (got == gossip.Answered) != (took < 10*time.Millisecond) || took > gossip.ProbeTimeoutDefault {
 				t.Errorf("%s#%s at %s: %v after %v", c.name, c.boot, c.addr, got, took)
 			}
 		}
@@ -241,21 +241,21 @@ func TestProbeFailsWhenItCannotAsk(t *testing.T) {
 		g := start(t, config(n, 1, 0))
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		for what, probe := range map[string]func() (bool, error){
-			"bad name":    func() (bool, error) { return g.Probe(t.Context(), "a#b", bootOf(1), addrOf(1)) },
-			"bad boot":    func() (bool, error) { return g.Probe(t.Context(), "r1", "1", addrOf(1)) },
-			"bad address": func() (bool, error) { return g.Probe(t.Context(), "r1", bootOf(1), "10.0.0.1") },
-			"ended":       func() (bool, error) { return g.Probe(ended, "r2", bootOf(2), addrOf(2)) },
+		for what, probe := range map[string]func() (gossip.Reply, error){
+			"bad name":    func() (gossip.Reply, error) { return g.Probe(t.Context(), "a#b", bootOf(1), addrOf(1)) },
+			"bad boot":    func() (gossip.Reply, error) { return g.Probe(t.Context(), "r1", "1", addrOf(1)) },
+			"bad address": func() (gossip.Reply, error) { return g.Probe(t.Context(), "r1", bootOf(1), "10.0.0.1") },
+			"ended":       func() (gossip.Reply, error) { return g.Probe(ended, "r2", bootOf(2), addrOf(2)) },
 		} {
-			if ok, err := probe(); ok || err == nil {
-				t.Errorf("%s: %v, %v, want an error", what, ok, err)
+			if got, err := probe(); got != gossip.Silent || err == nil {
+				t.Errorf("%s: %v, %v, want an error", what, got, err)
 			}
 		}
 		if err := g.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if ok, err := g.Probe(t.Context(), "r1", bootOf(1), addrOf(1)); ok || err == nil {
-			t.Errorf("closed: %v, %v, want an error", ok, err)
+		if got, err := g.Probe(t.Context(), "r1", bootOf(1), addrOf(1)); got != gossip.Silent || err == nil {
+			t.Errorf("closed: %v, %v, want an error", got, err)
 		}
 	})
 }
@@ -450,16 +450,16 @@ func TestOnRealSockets(t *testing.T) {
 		all = append(all, start(t, c))
 	}
 	within(t, 10*time.Second, func() bool { return seeAll(all, 3) }, "all see all")
-	if ok, err := all[0].Probe(t.Context(), "r3", bootOf(3), all[2].Addr()); !ok || err != nil {
-		t.Errorf("probe of the living: %v, %v", ok, err)
+	if got, err := all[0].Probe(t.Context(), "r3", bootOf(3), all[2].Addr()); got != gossip.Answered || err != nil {
+		t.Errorf("probe of the living: %v, %v", got, err)
 	}
 	addr := all[2].Addr()
 	_ = all[2].Close()
 	const late = 2 * time.Second // the bound is for timers that run in time
 	took := within(t, gossip.Local.Suspicion(3)+late, func() bool { return seeAll(all[:2], 2) }, "the death")
 	t.Logf("death seen after %v, bound %v", took, gossip.Local.Suspicion(3))
-	if ok, err := all[0].Probe(t.Context(), "r3", bootOf(3), addr); ok || err != nil {
-		t.Errorf("probe of the dead: %v, %v", ok, err)
+	if got, err := all[0].Probe(t.Context(), "r3", bootOf(3), addr); got != gossip.Silent || err != nil {
+		t.Errorf("probe of the dead: %v, %v", got, err)
 	}
 	if err := all[1].Leave(t.Context()); err != nil {
 		t.Error(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type watchers struct {
 	began    time.Time
 	memory   registry.Memory
 	said     []registry.Said
+	broken   []registry.Life // connections, since the last look
 	failed   []registry.NodeName
 }
 
@@ -70,10 +72,10 @@ func (w *watchers) look() time.Duration {
 	in := registry.ReconcileInput{
 		State: &w.state.View, View: view(w.replicas[0]), Now: registry.Millis(time.Since(w.began).Milliseconds()),
 		Suspicion: registry.Millis(gossip.LAN.Suspicion(watching + len(w.nodes)).Milliseconds()),
-		Replicas:  watching, Memory: w.memory, Said: w.said, By: "r1",
+		Replicas:  watching, Memory: w.memory, Said: w.said, Broken: w.broken, By: "r1",
 	}
 	d := registry.Decide(in)
-	w.memory, w.said = d.Memory, nil
+	w.memory, w.said, w.broken = d.Memory, nil, nil
 	if len(d.Command.Changes) > 0 {
 		for _, c := range d.Command.Changes {
 			if c.State == registry.Failed {
@@ -85,9 +87,12 @@ func (w *watchers) look() time.Duration {
 	}
 	if len(d.Suspects) > 0 {
 		time.Sleep(askWay)
-		for _, x := range d.Suspects {
-			w.said = append(w.said, w.ask(x))
+		w.said = make([]registry.Said, len(d.Suspects))
+		var wg sync.WaitGroup
+		for i, x := range d.Suspects {
+			wg.Go(func() { w.said[i] = w.ask(x) })
 		}
+		wg.Wait()
 		return 0
 	}
 	if d.Wake > 0 {
@@ -96,30 +101,47 @@ func (w *watchers) look() time.Duration {
 	return 10 * time.Second
 }
 
-// ask has all replicas say what they see, or probe.
+// ask has all replicas say what they see, or probe, all at once.
 func (w *watchers) ask(x registry.Suspect) registry.Said {
 	said := registry.Said{Life: x.Life, Probed: x.Probe}
+	sights := make([]registry.Sight, len(w.replicas))
+	var wg sync.WaitGroup
 	for i, g := range w.replicas {
-		sees := false
-		for _, s := range view(g) {
-			sees = sees || s.Name == x.Name && s.Boot == x.Boot
-		}
-		if x.Probe {
-			node, err := w.state.Node(x.Name)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			if sees, err = g.Probe(w.t.Context(), string(x.Name), string(x.Boot), node.Address); err != nil {
-				continue
-			}
-		}
-		if sees {
+		wg.Go(func() { sights[i] = w.sight(g, x) })
+	}
+	wg.Wait()
+	for i, sight := range sights {
+		switch sight {
+		case registry.Sees:
 			said.SeenBy = registry.ReplicaName(fmt.Sprintf("r%d", i+1))
-		} else {
+		case registry.Misses:
 			said.Missed++
 		}
 	}
 	return said
+}
+
+// sight is what one replica says.
+func (w *watchers) sight(g *gossip.Gossip, x registry.Suspect) registry.Sight {
+	sees := false
+	for _, s := range view(g) {
+		sees = sees || s.Name == x.Name && s.Boot == x.Boot
+	}
+	if x.Probe {
+		node, err := w.state.Node(x.Name)
+		if err != nil {
+			w.t.Error(err)
+		}
+		reply, err := g.Probe(w.t.Context(), string(x.Name), string(x.Boot), node.Address)
+		if err != nil || reply == gossip.Connected && sees {
+			return registry.Unsure
+		}
+		sees = reply == gossip.Answered
+	}
+	if sees {
+		return registry.Sees
+	}
+	return registry.Misses
 }
 
 // until leads until done, or for as long as limit, and gives how long it took.
@@ -168,6 +190,37 @@ func TestAHostWithoutPowerIsFoundWithinEightSeconds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// All packets are lost for two minutes, and streams are not: gossip goes on over
+// them, and every view shows every node. Connections of the nodes break, and nobody
+// is declared failed; but one that dies is, within a second.
+func TestWithoutPacketsABrokenConnectionFailsNobody(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const nodes = 4
+		w := watch(t, nodes)
+		w.net.deafen()
+		someFail := func() bool { return len(w.failed) > 0 }
+		for i := range 12 {
+			w.broken = append(w.broken, w.life(i%nodes))
+			w.until(10*time.Second, someFail)
+			if !sees(w.replicas[0], "w0#"+bootOf(watching+1)) {
+				t.Fatal("gossip has lost a node: this shows nothing")
+			}
+		}
+		if someFail() {
+			t.Fatalf("failed after %v: %v", time.Since(w.began), w.failed)
+		}
+		_ = w.nodes[0].Close()
+		w.broken = append(w.broken, w.life(0))
+		if took, found := w.until(5*time.Second, someFail); !found || took > time.Second {
+			t.Errorf("a node that died was found after %v", took)
+		}
+	})
+}
+
+func (w *watchers) life(node int) registry.Life {
+	return registry.Life{Name: registry.NodeName(fmt.Sprintf("w%d", node)), Boot: registry.BootID(bootOf(watching + 1 + node))}
 }
 
 // One packet in ten is lost, for ten minutes, and so is one in ten attempts to

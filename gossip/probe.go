@@ -15,57 +15,80 @@ import (
 // for one answer no longer than its own probes may take.
 const probeAsks = 5
 
-// Probe asks one life directly, by its full name, at a host:port: true if that
-// very life answers, false if it does not within the probe timeout; another
-// life at the same address stays silent. An error means that it could not be
-// asked, or that ctx ended first, and says nothing about the life.
-func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (bool, error) {
+// Reply is what a probe has heard; each says more than the one before it.
+type Reply uint8
+
+// The replies.
+const (
+	// Silent: nothing, or a refusal.
+	Silent Reply = iota
+	// Connected: no answer over UDP, and something took the TCP connection. It may
+	// be the life, with UDP lost on the way, or a process that hangs, or another
+	// one that has the port now.
+	Connected
+	// Answered: that very life did.
+	Answered
+)
+
+// Probe asks one life directly, by its full name, at a host:port, and gives
+// what it has heard within the probe timeout; another life at the same address
+// does not answer. An error means that it could not be asked, or that ctx ended
+// first, and says nothing about the life.
+func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (Reply, error) {
 	id := lifeID(name, boot)
 	if err := errors.Join(validateName(name), validateBoot(boot)); err != nil {
-		return false, fmt.Errorf("probe: %w", err)
+		return Silent, fmt.Errorf("probe: %w", err)
 	}
 	at, err := resolveAddr(ctx, addr)
 	if err != nil {
-		return false, fmt.Errorf("probe of %s at %q: %w", id, clip(addr), err)
+		return Silent, fmt.Errorf("probe of %s at %q: %w", id, clip(addr), err)
 	}
-	ok, err := g.ask(ctx, id, at)
+	reply, err := g.ask(ctx, id, at)
 	if err != nil {
-		return false, fmt.Errorf("probe of %s at %s: %w", id, addr, err)
+		return Silent, fmt.Errorf("probe of %s at %s: %w", id, addr, err)
 	}
-	return ok, nil
+	return reply, nil
 }
 
-// ask pings all addresses probeAsks times over the probe timeout. It fails only
-// if every ping could not be sent.
-func (g *Gossip) ask(ctx context.Context, id string, at []netip.AddrPort) (bool, error) {
+// ask pings all addresses probeAsks times over the probe timeout, and dials them
+// when the first ping is not answered soon. It fails only if every ping could not
+// be sent, and nobody took a dial.
+func (g *Gossip) ask(ctx context.Context, id string, at []netip.AddrPort) (Reply, error) {
 	pings := len(at) * probeAsks
 	results := make(chan error, pings)
+	taken := make(chan struct{}, len(at))
 	end := time.NewTimer(g.cfg.ProbeTimeout)
 	defer end.Stop()
-	next := time.NewTicker(max(g.cfg.ProbeTimeout/probeAsks, time.Millisecond))
+	pause := max(g.cfg.ProbeTimeout/probeAsks, time.Millisecond)
+	next := time.NewTicker(pause)
 	defer next.Stop()
-	var fault error
+	reply, fault := Silent, error(nil)
 	for sent, failed := g.pingAll(id, at, results), 0; ; {
 		select {
 		case err := <-results:
 			if err == nil {
-				return true, nil
+				return Answered, nil
 			}
 			if !errors.As(err, new(memberlist.NoPingResponseError)) {
 				fault = err
 				failed++
 			}
+		case <-taken:
+			reply = Connected
 		case <-next.C:
+			if sent == len(at) {
+				g.dialAll(id, at, max(g.cfg.ProbeTimeout-pause, time.Millisecond), taken)
+			}
 			if sent < pings {
 				sent += g.pingAll(id, at, results)
 			}
 		case <-end.C:
-			if failed < sent {
+			if failed < sent || reply == Connected {
 				fault = nil
 			}
-			return false, fault
+			return reply, fault
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return Silent, ctx.Err()
 		}
 	}
 }
@@ -83,4 +106,21 @@ func (g *Gossip) pingAll(id string, at []netip.AddrPort, results chan<- error) i
 		}
 	}
 	return len(at)
+}
+
+// dialAll starts a dial of each address, and puts one into taken for each that is
+// taken. Who took it is sent the label, which makes memberlist take the end that
+// follows for an end, and not for a stranger's call.
+func (g *Gossip) dialAll(id string, at []netip.AddrPort, timeout time.Duration, taken chan<- struct{}) {
+	for _, a := range at {
+		g.spawn(func() {
+			conn, err := g.net.DialAddressTimeout(memberlist.Address{Addr: a.String(), Name: id}, timeout)
+			if err != nil {
+				return
+			}
+			taken <- struct{}{}
+			_ = memberlist.AddLabelHeaderToStream(conn, g.cfg.Label) // it was taken, whatever becomes of this
+			_ = conn.Close()
+		})
+	}
 }

@@ -28,6 +28,7 @@ type network struct {
 	hosts map[string]*host
 	cut   func(from, to string) bool
 	conns []*pipe
+	deaf  bool // packets are lost, and streams are not
 }
 
 // pipe is one end of a stream, known by both addresses so that a cut ends it.
@@ -92,12 +93,25 @@ func (n *network) route(from, to string) *host {
 	return n.hosts[to]
 }
 
+// deafen loses all packets from now on.
+func (n *network) deafen() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.deaf = true
+}
+
+func (n *network) isDeaf() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.deaf
+}
+
 func (h *host) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 	return h.addr.IP, h.addr.Port, nil
 }
 
 func (h *host) WriteTo(b []byte, to string) (time.Time, error) {
-	if other := h.net.route(h.addr.String(), to); other != nil {
+	if other := h.net.route(h.addr.String(), to); other != nil && !h.net.isDeaf() {
 		select {
 		case other.packets <- &memberlist.Packet{Buf: bytes.Clone(b), From: h.addr, Timestamp: time.Now()}:
 		default: // full: UDP drops

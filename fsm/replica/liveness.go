@@ -85,57 +85,73 @@ func (r *Replica) SeesNodes(ctx context.Context, lives []registry.Life, probe bo
 	if g == nil {
 		return sights
 	}
+	inView := r.inView(g)
 	if probe {
 		var wg sync.WaitGroup
 		for i, life := range lives {
-			wg.Go(func() { sights[i] = r.probe(ctx, g, life) })
+			wg.Go(func() { sights[i] = r.probe(ctx, g, life, inView(life)) })
 		}
 		wg.Wait()
 		return sights
 	}
-	shown := make(map[registry.Life]bool)
-	seen, _ := r.lives()
-	for _, s := range seen {
-		shown[registry.Life{Name: s.Name, Boot: s.Boot}] = true
-	}
 	for i, life := range lives {
-		sights[i] = registry.Misses
-		if shown[life] {
-			sights[i] = registry.Sees
-		}
+		sights[i] = inView(life)
 	}
 	return sights
 }
 
-// probe calls a life at all addresses that are known of it, at once.
-func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Life) registry.Sight {
+// inView looks at the view once, and says of lives whether it shows them. Of whom
+// it does not show nothing is known while gossip is young: until then it may not
+// have heard of everybody.
+func (r *Replica) inView(g *gossip.Gossip) func(registry.Life) registry.Sight {
+	shown := make(map[registry.Life]bool)
+	seen, replicas := r.lives()
+	for _, s := range seen {
+		shown[registry.Life{Name: s.Name, Boot: s.Boot}] = true
+	}
+	otherwise := registry.Misses
+	if g.Age() < r.opts.GossipProfile.Suspicion(len(seen)+replicas) {
+		otherwise = registry.Unsure
+	}
+	return func(life registry.Life) registry.Sight {
+		if shown[life] {
+			return registry.Sees
+		}
+		return otherwise
+	}
+}
+
+// probe calls a life at all addresses that are known of it, at once. One that is
+// silent and takes connections is missed only if gossip has lost it, too: gossip
+// goes on over TCP where UDP is lost, and a broken connection proves nothing then.
+func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Life, inView registry.Sight) registry.Sight {
 	view, _ := r.machine.View()
 	record := registry.Node{Name: life.Name, Boot: life.Boot}
 	if of, err := view.Node(life.Name); err == nil && of.Boot == life.Boot {
 		record = of.Node
 	}
 	at := r.whereSeen(record)
-	sights := make([]registry.Sight, len(at))
+	replies, faults := make([]gossip.Reply, len(at)), make([]error, len(at))
 	var wg sync.WaitGroup
 	for i, addr := range at {
-		wg.Go(func() {
-			switch answered, err := g.Probe(ctx, string(life.Name), string(life.Boot), addr); {
-			case err != nil:
-			case answered:
-				sights[i] = registry.Sees
-			default:
-				sights[i] = registry.Misses
-			}
-		})
+		wg.Go(func() { replies[i], faults[i] = g.Probe(ctx, string(life.Name), string(life.Boot), addr) })
 	}
 	wg.Wait()
-	best := registry.Unsure
-	for _, s := range sights {
-		if s == registry.Sees || best == registry.Unsure {
-			best = s
-		}
+	asked, most := false, gossip.Silent
+	for i, reply := range replies {
+		asked = asked || faults[i] == nil
+		most = max(most, reply) // Silent where there is a fault
 	}
-	return best
+	switch {
+	case !asked:
+		return registry.Unsure
+	case most == gossip.Answered:
+		return registry.Sees
+	case most == gossip.Connected && inView != registry.Misses:
+		return registry.Unsure
+	default:
+		return registry.Misses
+	}
 }
 
 // sayFreezes logs what a decision has frozen and thawed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 )
 
@@ -42,11 +43,11 @@ func (r *Replica) refuseSecond(ctx context.Context, was registry.Node, node regi
 		return registry.Errorf(registry.Unavailable, "node %s: replica %s does not gossip yet and cannot ask the node's former life: ask again", node.Name, r.opts.Name)
 	}
 	for _, addr := range r.whereSeen(was) {
-		lives, err := g.Probe(ctx, string(was.Name), string(was.Boot), addr)
+		reply, err := g.Probe(ctx, string(was.Name), string(was.Boot), addr)
 		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return registry.Errorf(registry.Deadline, "node %s: its former life at %s was being asked when the deadline passed: ask again", node.Name, addr)
 		}
-		if lives {
+		if reply == gossip.Answered {
 			return registry.Errorf(registry.Conflict, "node %s is alive at %s, and a second one at %s would take its place: stop one of the two, or give it another --name", node.Name, addr, node.Address)
 		}
 	}

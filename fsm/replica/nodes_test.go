@@ -21,10 +21,16 @@ type life struct {
 // newLife starts the gossip of one life of a worker; it joins no cluster yet.
 func (c *cluster) newLife(name registry.NodeName, boot registry.BootID) *life {
 	c.t.Helper()
+	return c.newLifeOver(name, boot, nil)
+}
+
+// newLifeOver does so over another network than sockets, unless it is nil.
+func (c *cluster) newLifeOver(name registry.NodeName, boot registry.BootID, over gossip.Transport) *life {
+	c.t.Helper()
 	running := c.running()
 	g, err := gossip.Start(gossip.Config{
 		Name: string(name), Boot: string(boot), Label: string(running[0].Self().ClusterID), Role: gossip.Node,
-		Bind: "127.0.0.1:0", Profile: gossip.Local, Rejoin: 300 * time.Millisecond,
+		Bind: "127.0.0.1:0", Profile: gossip.Local, Rejoin: 300 * time.Millisecond, Transport: over,
 		Seeds: func() (seeds []string) {
 			for _, r := range c.running() {
 				seeds = append(seeds, r.Self().Gossip)
