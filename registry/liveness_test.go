@@ -181,6 +181,35 @@ func TestManySuspectsTakeSeveralRounds(t *testing.T) {
 	}
 }
 
+// Asking may take longer than the pause before the same suspects may be asked about
+// again: all the others come before them nevertheless.
+func TestEverySuspectHasItsTurn(t *testing.T) {
+	const groups = 4
+	_, in := workers(t, groups*registry.ProbesMax)
+	in.Now = 60_000
+	for _, s := range in.View {
+		in.Broken = append(in.Broken, registry.Life{Name: s.Name, Boot: s.Boot})
+	}
+	asked := map[registry.Life]int{}
+	for pass := range 2 * groups {
+		d := registry.Decide(in)
+		in.Memory, in.Broken, in.Said = d.Memory, nil, nil
+		for _, x := range d.Suspects {
+			asked[x.Life]++
+			in.Said = append(in.Said, registry.Said{Life: x.Life, Probed: true}) // nobody can say
+		}
+		if pass == groups-1 && len(asked) != len(in.View) {
+			t.Errorf("in %d passes %d of %d were asked about", groups, len(asked), len(in.View))
+		}
+		in.Now += 600
+	}
+	for life, n := range asked {
+		if n != 2 {
+			t.Errorf("%s was asked about %d times in twice as many passes as it takes", life.Name, n)
+		}
+	}
+}
+
 // A node that is forgotten and comes again has no past.
 func TestAForgottenNodeHasNoPast(t *testing.T) {
 	s, in := workers(t, 3)

@@ -77,6 +77,7 @@ func Decide(in ReconcileInput) Decision {
 		p.sentence(d)
 	}
 	p.thaw()
+	p.choose()
 	return p.out
 }
 
@@ -90,7 +91,7 @@ type pass struct {
 	alive  map[NodeType]int // nodes of the layout
 	recent map[NodeType]int // failed ones that did so within freezeWindow
 	doomed []*Node          // who would fail now, but for a freeze
-	probes int              // of out.Suspects
+	asks   []asking         // who may be asked about now, in the layout's order
 }
 
 func (in *ReconcileInput) begin() *pass {
@@ -220,17 +221,34 @@ func (p *pass) suspect(n *Node, s *Sighting, asked, probe bool) {
 	if asked {
 		s.AskAt = p.Now + askEvery
 	}
-	switch {
-	case p.Now < s.AskAt:
+	if p.Now < s.AskAt {
 		p.wake(s.AskAt)
 		return
-	case len(p.out.Suspects) == SuspectsMax, probe && p.probes == ProbesMax:
-		p.wake(p.Now) // The others come first next time: these are not asked before AskAt.
-		return
 	}
-	p.out.Suspects = append(p.out.Suspects, Suspect{Life{n.Name, n.Boot}, probe})
-	if probe {
-		p.probes++
+	p.asks = append(p.asks, asking{s.AskAt, Suspect{Life{n.Name, n.Boot}, probe}})
+}
+
+// asking is a suspect that may be asked about since a time.
+type asking struct {
+	since Millis
+	Suspect
+}
+
+// choose takes as many suspects as may be asked about at once. Who has waited
+// longest comes first: asking may take longer than askEvery, and whoever was asked
+// about would always be before the others again.
+func (p *pass) choose() {
+	slices.SortStableFunc(p.asks, func(a, b asking) int { return cmp.Compare(a.since, b.since) })
+	probes := 0
+	for _, a := range p.asks {
+		if len(p.out.Suspects) == SuspectsMax || a.Probe && probes == ProbesMax {
+			p.wake(p.Now)
+			continue
+		}
+		p.out.Suspects = append(p.out.Suspects, a.Suspect)
+		if a.Probe {
+			probes++
+		}
 	}
 }
 
