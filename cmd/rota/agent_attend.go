@@ -14,9 +14,11 @@ import (
 
 const (
 	// The pauses before an agent attends a replica again: short, because until
-	// then only gossip would notice its death, and growing while none takes it.
+	// then only gossip would notice its death, and growing while none takes it. At
+	// the longest it calls about as often as it looks at its record: who waits
+	// longer is still waiting when an outage is over.
 	attendPauseMin = 100 * time.Millisecond
-	attendPauseMax = 10 * time.Second
+	attendPauseMax = agentLookEvery / 2
 	// attendedLong is a stream that held: after it the pauses are short again.
 	attendedLong = 5 * time.Second
 )
@@ -48,6 +50,9 @@ func (a *attendance) run(ctx context.Context, name registry.NodeName, boot regis
 		if !sleep(ctx, wait+rand.N(wait)) {
 			return
 		}
-		wait = min(2*wait, attendPauseMax)
+		wait = longer(wait)
 	}
 }
+
+// longer is the pause after this one; up to as much again is added to each.
+func longer(wait time.Duration) time.Duration { return min(2*wait, attendPauseMax) }

@@ -110,7 +110,8 @@ func (g *agent) takeSeeds() []string {
 }
 
 // meet adds API addresses to those that are asked. The configured ones stay
-// first, the newest of the others follow.
+// first, the newest of the others follow. Told the same in another order it does
+// nothing: a new client breaks the stream by which a death is noticed at once.
 func (g *agent) meet(told []string) {
 	servers := slices.Clone(g.options.servers)
 	for _, s := range slices.Concat(told, g.servers) {
@@ -118,7 +119,7 @@ func (g *agent) meet(told []string) {
 			servers = append(servers, s)
 		}
 	}
-	if slices.Equal(servers, g.servers) {
+	if slices.Equal(slices.Sorted(slices.Values(servers)), slices.Sorted(slices.Values(g.servers))) {
 		return
 	}
 	if err := g.dial(servers); err != nil {
