@@ -99,17 +99,31 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger) (err error)
 
 // dropReplaced removes a log that ends before the newest snapshot: one from another
 // replica took its place, and a crash came before Raft had removed it; see
-// checkedLogs.IsMonotonic.
+// checkedLogs.IsMonotonic. While that snapshot is not whole the log stays, for it
+// has what came after the one before; newRaft refuses to start then.
 func (s *store) dropReplaced() error {
 	first, err := s.bolt.FirstIndex()
 	if err != nil || first == 0 {
 		return err
 	}
 	last, err := s.bolt.LastIndex()
-	if err != nil || last >= s.newestSnapshot() {
+	if err != nil || last >= s.newestSnapshot() || !s.newestIsWhole() {
 		return err
 	}
 	return s.logs.DeleteRange(first, last)
+}
+
+// newestIsWhole reads the newest snapshot, whose sum is verified thereby.
+func (s *store) newestIsWhole() bool {
+	kept, err := s.snapshots.List()
+	if err != nil || len(kept) == 0 {
+		return false
+	}
+	_, state, err := s.snapshots.Open(kept[0].ID) // it says in the log what is wrong
+	if err != nil {
+		return false
+	}
+	return state.Close() == nil
 }
 
 // newestSnapshot gives the index of the newest snapshot, whole or not; 0 for none.
