@@ -82,3 +82,14 @@ func (r *Replica) LogAt(index uint64) (l raft.Log, err error) {
 	err = r.store.logs.GetLog(index, &l)
 	return l, err
 }
+
+// HasHeard tells a test whether another replica's last greeting says that it is
+// ready.
+func (r *Replica) HasHeard(name registry.ReplicaName) (ready bool) {
+	if heard := r.heard.Load(); heard != nil {
+		for _, a := range *heard {
+			ready = ready || a.err == nil && a.Name == name && a.Ready
+		}
+	}
+	return ready
+}

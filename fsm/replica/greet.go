@@ -22,6 +22,7 @@ func (r *Replica) greetOthers() {
 		targets := r.greetTargets()
 		var lost []string
 		answers := r.greet(r.life.ctx, targets)
+		r.heard.Store(&answers)
 		r.compare(answers)
 		for i, a := range answers {
 			if a.err != nil {

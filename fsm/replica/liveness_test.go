@@ -206,3 +206,31 @@ func TestManyDeathsAtOnce(t *testing.T) {
 	}
 	t.Logf("all were found dead after %s", time.Since(began))
 }
+
+// TestAYoungViewMissesNobody: a replica that has just started has an empty view, and
+// does not know of whom it does not show; once its gossip has run for as long as it
+// takes to find a death, it does.
+func TestAYoungViewMissesNobody(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	old := rs[2]
+	list := []string{rs[0].api, rs[1].api, rs[2].api}
+	c.kill(old)
+	says := func(r *running) registry.Sight {
+		return r.SeesNodes(within(t, time.Second), []registry.Life{{Name: "stranger", Boot: bootA}}, false)[0]
+	}
+	began := time.Now()
+	young := c.start(old.name, old.api, list)
+	c.ready(young)
+	said := says(young)
+	if age := time.Since(began); said != registry.Unsure && age < gossip.Local.Suspicion(2) {
+		t.Errorf("%s after its start it says %d", age, said)
+	}
+	c.eventually(10*time.Second, func() error {
+		if said := says(young); said != registry.Misses {
+			return fmt.Errorf("it says %d of whom nobody shows", said)
+		}
+		return nil
+	})
+}

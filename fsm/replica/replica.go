@@ -45,7 +45,8 @@ type Replica struct {
 	writes    *writes // turns asked for here
 	gate      *writes // turns of all replicas, at their leader
 	watches   *watches
-	hints     *hints // of agents that have died
+	hints     *hints                     // of agents that have died
+	heard     atomic.Pointer[[]answered] // the last greetings of the others
 
 	caughtUp atomic.Bool
 	// disagrees is the index at which voters hold different states and no majority
@@ -369,6 +370,15 @@ func (r *Replica) passOn(ctx context.Context) {
 	// so the wait has a deadline of its own.
 	ctx, cancel := context.WithTimeout(ctx, 2*r.opts.Timings.Election)
 	defer cancel()
+	if to, ok := r.heir(voters(rf)); ok {
+		once, end := context.WithTimeout(ctx, r.opts.Timings.Election)
+		defer end()
+		err := await(once, rf.LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)))
+		if err == nil {
+			return
+		}
+		r.log.Debug("leadership was not handed over to the best one, and anyone may take it", "to", to.Name, "error", err)
+	}
 	if err := await(ctx, rf.LeadershipTransfer()); err != nil {
 		r.log.Warn("leadership was not handed over: the others elect one when they miss this replica", "error", err)
 	}

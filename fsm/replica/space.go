@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -137,4 +138,41 @@ func (r *Replica) successor(fit func(registry.Greeting) bool) (to registry.Repli
 		}
 	}
 	return to, ok
+}
+
+// heir is who should lead when this replica stops, by what the others have last
+// said: nobody is asked, for a planned stop is to be quick.
+func (r *Replica) heir(voters []registry.ReplicaName) (to registry.Replica, ok bool) {
+	heard := r.heard.Load()
+	if heard == nil {
+		return to, false
+	}
+	return heirOf(r.opts.Name, voters, *heard)
+}
+
+// heirOf picks a voter that is ready, whose disk is not much slower than another
+// one's, and that has applied most. When all are so it picks nobody, as when none
+// is: Raft knows better than old greetings who has most of the log.
+func heirOf(self registry.ReplicaName, voters []registry.ReplicaName, heard []answered) (to registry.Replica, ok bool) {
+	ready := make(map[registry.ReplicaName]registry.Greeting)
+	for _, a := range heard {
+		if a.err == nil && a.Ready && a.Name != self && slices.Contains(voters, a.Name) {
+			ready[a.Name] = a.Greeting
+		}
+	}
+	var most registry.Index
+	fit := 0
+	for _, name := range voters {
+		g, is := ready[name]
+		slower := func(other registry.ReplicaName) bool {
+			return muchSlower(g.AppendTime, ready[other].AppendTime)
+		}
+		if !is || slices.ContainsFunc(voters, slower) {
+			continue
+		}
+		if fit++; !ok || g.Applied > most {
+			to, most, ok = g.Replica, g.Applied, true
+		}
+	}
+	return to, ok && fit < len(voters)-1
 }

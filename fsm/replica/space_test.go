@@ -118,3 +118,37 @@ func TestAStartWithoutSpace(t *testing.T) {
 		t.Errorf("a start on a full disk: %v", err)
 	}
 }
+
+// TestAStopHandsOverToOneThatHasRoom: the voter that Raft would choose, the first of
+// those that have the whole log, is short of space; a planned stop of the leader does
+// not make it the next one.
+func TestAStopHandsOverToOneThatHasRoom(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	free := c.rooms()
+	c.startAll(3)
+	old, others := c.leader()
+	full, roomy := others[0], others[1]
+	free[full.name].Store(10 * mib)
+	c.short(full)
+	c.eventually(20*time.Second, func() error {
+		if old.HasHeard(full.name) || !old.HasHeard(roomy.name) {
+			return fmt.Errorf("%s has not heard that %s is short of space", old.name, full.name)
+		}
+		return nil
+	})
+	began := time.Now()
+	old.StepDown(within(t, 5*time.Second))
+	t.Logf("it was handed over after %s", time.Since(began))
+	c.eventually(5*time.Second, func() error {
+		for _, r := range others {
+			if r.Self().Role == "leader" {
+				if r == full {
+					t.Fatalf("%s leads, and is short of space", full.name)
+				}
+				return nil
+			}
+		}
+		return errors.New("nobody leads")
+	})
+}
