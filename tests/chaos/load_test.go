@@ -290,9 +290,10 @@ func (l *load) changes(ctx context.Context, id int, r *rand.Rand, c *client.Clie
 		spec := registry.Spec{Name: registry.PoolName(pools[turn/4%2]), NodeType: registry.Worker}
 		switch turn % 4 {
 		case 0:
-			o.Command = registry.DrainNode{Name: name, Draining: true, Reason: "chaos"}
+			reason := fmt.Sprintf("chaos %d", turn) // of this drain alone: the checks tell it apart by that
+			o.Command = registry.DrainNode{Name: name, Draining: true, Reason: reason}
 			var n client.NodeChange
-			n, err = c.DrainNode(context.Background(), name, "chaos")
+			n, err = c.DrainNode(context.Background(), name, reason)
 			at = n.Served
 		case 1:
 			for _, a := range l.c.agents {

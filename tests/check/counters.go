@@ -21,16 +21,16 @@ type Counters struct {
 	// in this one.
 	ChangesInFlight int
 	// RetriesAfterChange are requests that were answered with what an earlier
-	// leader's term had taken.
+	// leader's term had taken; each counts once, however often it was repeated.
 	RetriesAfterChange int
 	// SnapshotsUnderLoad are snapshots that a replica got from another one while
 	// the load went on. The log does not show them: the run counts them.
 	SnapshotsUnderLoad int
 	// FollowerReadsAtChange are linearizable reads that a follower answered
-	// within 10 ms of the first entry of a term.
+	// within 10 ms of the first entry of a term: it may have waited for longer.
 	FollowerReadsAtChange int
 	// UnknownCommitted and UnknownNot are the calls whose outcome was unknown, by
-	// what the log says.
+	// what the log says. Of some it says nothing: see Facts.Resolve.
 	UnknownCommitted, UnknownNot int
 }
 
@@ -109,18 +109,19 @@ func (f *Facts) inFlight(ops []Operation) int {
 	return len(over)
 }
 
-func (f *Facts) retries() (n int) {
+func (f *Facts) retries() int {
 	leader := map[registry.Term]registry.ReplicaName{}
 	for _, s := range f.Starts {
 		leader[s.Term] = s.Leader
 	}
+	repeated := map[request]bool{}
 	for i := range f.Turns {
 		t := &f.Turns[i]
 		if first := t.Result.Taken; first != (registry.Position{}) && leader[first.Term] != leader[t.Term] {
-			n++
+			repeated[t.request()] = true
 		}
 	}
-	return n
+	return len(repeated)
 }
 
 func (f *Facts) nearReads(ops []Operation, began time.Time) (n int) {
@@ -129,9 +130,11 @@ func (f *Facts) nearReads(ops []Operation, began time.Time) (n int) {
 		if o.Outcome != OK || o.Kind == RoundRobin || o.Kind == Write || !o.linearizable() {
 			continue
 		}
-		for _, s := range f.Starts[min(1, len(f.Starts)):] {
-			at := time.UnixMilli(int64(s.Wall)).Sub(began)
-			if o.ServedBy != s.Leader && o.Called <= at+nearChange && o.Returned >= at-nearChange {
+		for i := 1; i < len(f.Starts); i++ {
+			before, s := f.Starts[i-1], f.Starts[i]
+			after := o.Returned - time.UnixMilli(int64(s.Wall)).Sub(began)
+			led := after < 0 && o.ServedBy == before.Leader || o.ServedBy == s.Leader
+			if !led && after.Abs() <= nearChange {
 				n++
 				break
 			}

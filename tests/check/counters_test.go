@@ -43,6 +43,59 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// TestAStormIsOneRetry claims that a request counts once among the retries that
+// were answered after a change of leader, however many copies of it the log has.
+func TestAStormIsOneRetry(t *testing.T) {
+	w := newWorld(t)
+	w.rr("a", 1)
+	w.rr("a", 1)
+	w.term = 3
+	w.start("r2")
+	for range 10 {
+		w.take("a", 1, w.serial)
+	}
+	if c := w.report().Counters; c.RetriesAfterChange != 1 {
+		t.Errorf("10 copies of one request are %d retries", c.RetriesAfterChange)
+	}
+	w.take("a", 1, w.serial-1)
+	if c := w.report().Counters; c.RetriesAfterChange != 2 {
+		t.Errorf("2 requests are %d retries", c.RetriesAfterChange)
+	}
+}
+
+// TestReadsAtAChange claims that a read counts that was answered close to a change
+// of leader by who does not lead, and no other.
+func TestReadsAtAChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		want   int
+		by     registry.ReplicaName
+		called time.Duration // from the change
+		took   time.Duration
+	}{
+		"just behind it":                 {1, "r3", ms, 5 * ms},
+		"just before it":                 {1, "r3", -8 * ms, 5 * ms},
+		"waited for it":                  {1, "r3", -3000 * ms, 3005 * ms},
+		"by who led before":              {1, "r1", ms, 5 * ms},
+		"by who still led":               {0, "r1", -8 * ms, 5 * ms},
+		"by the leader":                  {0, "r2", ms, 5 * ms},
+		"answered long behind it":        {0, "r3", -2500 * ms, 5000 * ms},
+		"called at it, and answered not": {0, "r3", ms, 40 * ms},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.now += 5000 * ms
+			at := w.now
+			w.term = 3
+			w.start("r2")
+			read := w.hrw("k1")
+			read.ServedBy, read.Called, read.Returned = test.by, at+test.called, at+test.called+test.took
+			if c := w.report().Counters; c.FollowerReadsAtChange != test.want {
+				t.Errorf("%d, want %d", c.FollowerReadsAtChange, test.want)
+			}
+		})
+	}
+}
+
 // TestNothingCounted claims that a quiet run has nothing to show.
 func TestNothingCounted(t *testing.T) {
 	w := newWorld(t)

@@ -110,11 +110,19 @@ func clipped(parts []int) []int { return parts[:min(len(parts), perCheck)] }
 // Resolve gives the operations with what the log says of those whose outcome is
 // unknown: a request that is in the log is OK and returns never, one that is not
 // was not done. Unknown calls without a request are not in the log if nothing is
-// left there that nobody has claimed; else they stay unknown.
+// left there that nobody has claimed; else they stay unknown. So do changes that
+// no mark tells apart, unless the log has none like them.
 func (f *Facts) Resolve(ops []Operation) (resolved []Operation, committed, not int) {
 	left := f.unclaimed(ops)
-	for _, o := range ops {
-		if o.Kind == RoundRobin && o.Outcome == Unknown {
+	resolved = slices.Clone(ops)
+	marked := marks(resolved)
+	for i := range resolved {
+		o := &resolved[i]
+		if o.Outcome != Unknown {
+			continue
+		}
+		switch o.Kind {
+		case RoundRobin:
 			at, done := f.moved[o.request()]
 			switch {
 			case o.Session != "" && done:
@@ -124,8 +132,11 @@ func (f *Facts) Resolve(ops []Operation) (resolved []Operation, committed, not i
 				not++
 				o.Outcome, o.Err = Failed, "the log does not have it"
 			}
+		case Write:
+			done, gone := f.resolveWrite(o, marked)
+			committed, not = committed+done, not+gone
+		case HRW, Pool, Nodes: // A read that was not answered says nothing.
 		}
-		resolved = append(resolved, o)
 	}
 	return resolved, committed, not
 }

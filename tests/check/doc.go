@@ -14,8 +14,12 @@
 //     calls that a naive model of a rotation explains (see [Facts.Linearizable]);
 //   - the turns in the log are those that were answered and some of those whose
 //     outcome is unknown (see [Facts.Cursors]);
-//   - after each change the pools are whole, and a death moves the dead one's
-//     keys and no others (see [Replay], too);
+//   - what its caller was told had failed is not in the log: a request, and a
+//     change that a mark of its caller's tells from all others, such as the reason
+//     of a drain (of one whose mark another has, too, nothing can be said);
+//   - after each change the pools are whole, the registry picks whom the naive
+//     rule of hrw picks, and a death moves the dead one's keys and no others (see
+//     [Replay], too);
 //   - nothing leaks (see [Grown]), and what the run is for has happened at all
 //     (see [Counters]).
 //

@@ -2,44 +2,62 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
 )
 
 // pools remembers what the pools were before the entry under way.
 type pools struct {
-	before map[registry.PoolName]registry.PoolInfo
+	before map[registry.PoolName]shown
 	gone   map[registry.PoolName]bool // unregistered, and not registered again yet
+}
+
+// shown is a pool, and the node that the registry picks in it for each of the
+// sample keys.
+type shown struct {
+	registry.PoolInfo
+	picks []registry.NodeName
 }
 
 // next says what is wrong with the pools as they are now, and remembers them.
 func (p *pools) next(v *registry.View) (faults []string) {
-	if p.gone == nil {
-		p.gone = map[registry.PoolName]bool{}
-	}
 	nodes := map[registry.NodeName]registry.NodeInfo{}
 	for _, n := range v.Nodes() {
 		nodes[n.Name] = n
 	}
-	now := map[registry.PoolName]registry.PoolInfo{}
+	var list []shown
 	for _, pool := range v.Pools() {
+		now := shown{PoolInfo: pool}
+		for _, key := range sampleKeys {
+			choice, err := v.HRW(pool.Spec.Name, key.key)
+			if err != nil {
+				return append(faults, fmt.Sprintf("pool %s: no pick for %s: %v", pool.Spec.Name, key.text, err))
+			}
+			now.picks = append(now.picks, choice.Node)
+		}
+		list = append(list, now)
+	}
+	return p.judge(list, nodes)
+}
+
+// judge looks at all pools, also at those that say that they have not changed: a
+// pool that keeps its epoch though it has lost a member is what nobody would see.
+func (p *pools) judge(list []shown, nodes map[registry.NodeName]registry.NodeInfo) (faults []string) {
+	if p.gone == nil {
+		p.gone = map[registry.PoolName]bool{}
+	}
+	now := map[registry.PoolName]shown{}
+	for _, pool := range list {
 		name := pool.Spec.Name
 		now[name] = pool
-		before, known := p.before[name]
-		if known && before.Epoch == pool.Epoch {
-			continue
+		found := append(whole(pool.PoolInfo, nodes), wrongPicks(pool)...)
+		if before, known := p.before[name]; known {
+			found = append(found, changed(before, pool)...)
 		}
-		for _, fault := range whole(pool, nodes) {
-			faults = append(faults, fmt.Sprintf("pool %s: %s", name, fault))
-		}
-		if !known {
-			continue
-		}
-		if pool.Epoch < before.Epoch {
-			faults = append(faults, fmt.Sprintf("pool %s: its epoch went from %d back to %d", name, before.Epoch, pool.Epoch))
-		}
-		if fault := movedKeys(before, pool); fault != "" {
+		for _, fault := range found {
 			faults = append(faults, fmt.Sprintf("pool %s: %s", name, fault))
 		}
 	}
@@ -50,6 +68,20 @@ func (p *pools) next(v *registry.View) (faults []string) {
 	}
 	p.before = now
 	return append(faults, shared(now)...)
+}
+
+// changed says how a pool cannot have come from what it was.
+func changed(before, after shown) (faults []string) {
+	if after.Epoch < before.Epoch {
+		faults = append(faults, fmt.Sprintf("its epoch went from %d back to %d", before.Epoch, after.Epoch))
+	}
+	if after.Epoch == before.Epoch && !maps.Equal(standing(before.PoolInfo), standing(after.PoolInfo)) {
+		faults = append(faults, fmt.Sprintf("other members are eligible, and its epoch is still %d", after.Epoch))
+	}
+	if fault := movedKeys(before, after); fault != "" {
+		faults = append(faults, fault)
+	}
+	return faults
 }
 
 // whole says what a pool cannot be.
@@ -89,7 +121,7 @@ func whole(p registry.PoolInfo, nodes map[registry.NodeName]registry.NodeInfo) (
 }
 
 // shared finds members of exclusive pools that are in another pool, too.
-func shared(all map[registry.PoolName]registry.PoolInfo) (faults []string) {
+func shared(all map[registry.PoolName]shown) (faults []string) {
 	var names []registry.PoolName
 	for name := range all {
 		names = append(names, name)
@@ -114,21 +146,54 @@ func shared(all map[registry.PoolName]registry.PoolInfo) (faults []string) {
 	return faults
 }
 
-// sampleKeys is how many keys are looked at for each change of a pool.
-const sampleKeys = 64
+// sampleKeys are looked at in each pool after each change.
+var sampleKeys = makeSampleKeys(64)
 
-// movedKeys finds a key that went from one node to another although neither of
-// them came or went.
-func movedKeys(before, after registry.PoolInfo) string {
+type sampleKey struct {
+	text   string
+	key    hrw.Key
+	digest uint32
+}
+
+func makeSampleKeys(n int) (keys []sampleKey) {
+	for i := range n {
+		text := fmt.Sprintf("key-%d", i)
+		keys = append(keys, sampleKey{text, hrw.String(text), naiveHash([]byte(text))})
+	}
+	return keys
+}
+
+// wrongPicks finds a key for which the registry picks another node than the naive
+// rule, or, of a hash that this package has not written anew, one that may not be
+// picked.
+func wrongPicks(p shown) (faults []string) {
+	stands := standing(p.PoolInfo)
+	for i, key := range sampleKeys {
+		pick := p.picks[i]
+		_, may := stands[pick]
+		switch {
+		case !may && (pick != "" || len(stands) > 0):
+			return []string{fmt.Sprintf("%s is of %q, who is not eligible", key.text, pick)}
+		case p.Spec.Hash.String() != naiveHashName:
+		case pick != naiveHRW(p.Members, key.digest):
+			return []string{fmt.Sprintf("%s is of %q, and by the rule of %q", key.text, pick, naiveHRW(p.Members, key.digest))}
+		}
+	}
+	return nil
+}
+
+// movedKeys finds a key that the registry took from one node and gave to another
+// although neither of them came or went: a death moves the dead one's keys, and no
+// others. That those move is what wrongPicks looks at.
+func movedKeys(before, after shown) string {
 	if before.Spec.Hash != after.Spec.Hash {
 		return ""
 	}
-	was, is := standing(before), standing(after)
-	for i := range sampleKeys {
-		digest := naiveHash(fmt.Appendf(nil, "key-%d", i))
-		from, to := naiveHRW(before.Members, digest), naiveHRW(after.Members, digest)
+	was, is := standing(before.PoolInfo), standing(after.PoolInfo)
+	for i, key := range sampleKeys {
+		from, to := before.picks[i], after.picks[i]
 		if from != to && was[from] == is[from] && was[to] == is[to] {
-			return fmt.Sprintf("key-%d moved from %q to %q, and both stand as they stood", i, from, to)
+			return fmt.Sprintf("%s moved from %q to %q, and both stand as they stood", key.text, from, to)
 		}
 	}
 	return ""

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"cmp"
 	"hash/fnv"
+	"slices"
 	"sort"
 	"time"
 
@@ -14,37 +16,64 @@ import (
 // are those that Resolve gives. Each cursor is searched alone, together with the
 // hrw of the same key: linearizable objects are so together, and the search takes
 // memory by the square of its operations. What could not be decided in the time
-// is no violation; it is counted.
+// is no violation; it is counted. Each has at least its part of the time.
 //
 // Of the log the model is told one thing, who was in a pool at each epoch. It
 // does not look at an index.
 func (f *Facts) Linearizable(ops []Operation, within time.Duration) (violations []Violation, undecided int) {
 	var out faults
-	parts := map[cursor][]porcupine.Operation{}
-	about := map[cursor][]*Operation{}
-	for i := range ops {
-		o := &ops[i]
-		if !f.judged(o) {
-			continue
-		}
-		parts[o.cursor()] = append(parts[o.cursor()], porcupine.Operation{
-			ClientId: 0, Input: o, Call: int64(o.Called), Output: o, Return: returned(o),
-		})
-		about[o.cursor()] = append(about[o.cursor()], o)
-	}
+	parts := f.parts(ops)
 	end := time.Now().Add(within)
-	for c, part := range parts {
-		model := model{epochs: f.Epochs[c.pool]}
-		verdict := porcupine.CheckOperationsTimeout(model.porcupine(), part, max(time.Until(end), time.Millisecond))
+	for i, p := range parts {
+		model := model{epochs: f.Epochs[p.of.pool]}
+		verdict := porcupine.CheckOperationsTimeout(model.porcupine(), p.ops, share(time.Until(end), len(parts)-i))
 		switch verdict {
 		case porcupine.Illegal:
-			out.add("porcupine", "%s: no order of its %d operations explains them; they begin with %s", c, len(part), about[c][0])
+			out.add("porcupine", "%s: no order of its %d operations explains them; they begin with %s", p.of, len(p.ops), p.ops[0].Input)
 		case porcupine.Unknown:
 			undecided++
 		case porcupine.Ok:
 		}
 	}
 	return out.list, undecided
+}
+
+// part is what is searched alone.
+type part struct {
+	of  cursor
+	ops []porcupine.Operation
+}
+
+// parts gives what there is to search, in an order that depends on nothing but
+// the operations: the small ones first, which leave to the large ones what they
+// did not need.
+func (f *Facts) parts(ops []Operation) (list []part) {
+	at := map[cursor]int{}
+	for i := range ops {
+		o := &ops[i]
+		if !f.judged(o) {
+			continue
+		}
+		n, known := at[o.cursor()]
+		if !known {
+			n = len(list)
+			at[o.cursor()] = n
+			list = append(list, part{of: o.cursor()})
+		}
+		list[n].ops = append(list[n].ops, porcupine.Operation{
+			ClientId: 0, Input: o, Call: int64(o.Called), Output: o, Return: returned(o),
+		})
+	}
+	slices.SortFunc(list, func(a, b part) int {
+		return cmp.Or(cmp.Compare(len(a.ops), len(b.ops)), cmp.Compare(a.of.pool, b.of.pool), cmp.Compare(a.of.key, b.of.key))
+	})
+	return list
+}
+
+// share is the time that the next of some parts has: as much as each that is
+// behind it, so that one which cannot be decided costs no other its verdict.
+func share(left time.Duration, parts int) time.Duration {
+	return max(left/time.Duration(parts), time.Millisecond)
 }
 
 // judged reports whether the model has something to say of the operation.

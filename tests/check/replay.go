@@ -18,8 +18,8 @@ type Facts struct {
 	rewound map[cursor]bool
 	// moved finds the turn of a request that moved its cursor.
 	moved map[request]int
-	// commands finds the indexes of a command that was asked for.
-	commands map[string][]registry.Index
+	// commands finds where a command that was asked for stands, by its subject.
+	commands map[string]wrote
 	last     registry.Position
 }
 
@@ -74,7 +74,7 @@ type Epoch struct {
 // for the other checks.
 func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 	r := &replay{
-		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}, commands: map[string][]registry.Index{}},
+		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}, commands: map[string]wrote{}},
 		at:    map[registry.Index][]*Operation{},
 	}
 	r.machine = fsm.NewMachine(func(err error) { r.faults.add("log", "%v", err) })
@@ -140,25 +140,19 @@ func (r *replay) apply(e *Entry) bool {
 		r.take(e, &c, out)
 	case registry.SetCursor:
 		r.rewound[cursor{c.Pool, c.Key}] = true
-		r.wrote(e.Index, c)
+		r.wrote(c, out)
 	case registry.DeleteCursor:
 		r.rewound[cursor{c.Pool, c.Key}] = true
-		r.wrote(e.Index, c)
+		r.wrote(c, out)
 	case registry.OpenSession:
 	default:
-		r.wrote(e.Index, c)
+		r.wrote(c, out)
 		r.observe()
 	}
 	if e.Index == 1 || len(r.Epochs) == 0 {
 		r.observe()
 	}
 	return true
-}
-
-// wrote notes where a command stands, for who was told that it was done.
-func (r *replay) wrote(at registry.Index, c registry.Command) {
-	key := subject(c)
-	r.commands[key] = append(r.commands[key], at)
 }
 
 // take notes the turns of an entry.
@@ -232,8 +226,8 @@ func (r *replay) order(ops []Operation) {
 // call, and no later than its answer, which shows the state that it was read back
 // from and may be of a later index.
 func (r *replay) written(o, before *Operation) {
-	for _, at := range r.commands[subject(o.Command)] {
-		if (before == nil || at > before.Index) && at <= o.Index {
+	for _, at := range r.commands[subject(o.Command)].done {
+		if (before == nil || at.Index > before.Index) && at.Index <= o.Index {
 			return
 		}
 	}
@@ -242,13 +236,17 @@ func (r *replay) written(o, before *Operation) {
 
 // notDone finds what was done although its caller was told that it was not.
 func (r *replay) notDone(ops []Operation) {
+	marked := marks(ops)
 	for i := range ops {
 		o := &ops[i]
-		if o.Outcome != Failed || o.Session == "" {
+		if o.Outcome != Failed {
 			continue
 		}
-		if at, done := r.moved[o.request()]; done {
+		if at, done := r.moved[o.request()]; done && o.Session != "" {
 			r.faults.add("failed", "%s: the log has it at index %d", o, r.Turns[at].Index)
+		}
+		if at, done := r.doneAs(o, marked); done && o.Kind == Write && !r.refusedLater(o) {
+			r.faults.add("failed", "%s: the log has it at index %d", o, at.Index)
 		}
 	}
 }

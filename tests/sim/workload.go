@@ -223,19 +223,20 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 	ctx := context.Background()
 	side := registry.PoolName(fmt.Sprintf("side-%d", rnd.IntN(3)))
 	node := pick(rnd, nodes)
+	reason := fmt.Sprintf("a test of client %d at %v", o.Client, o.Called) // of this change alone: the checks tell it apart by that
 	switch rnd.IntN(14) {
 	case 0, 1:
 		o.Command = registry.UnregisterPool{Name: side}
 		return cl.UnregisterPool(ctx, side)
 	case 2:
-		o.Command = registry.ForgetNode{Name: node, Reason: "a test"}
-		return cl.ForgetNode(ctx, node, "a test")
+		o.Command = registry.ForgetNode{Name: node, Reason: reason}
+		return cl.ForgetNode(ctx, node, reason)
 	case 3:
 		o.Command = registry.SetCursor{Pool: side, Key: "k", Next: 0}
 		return cl.Pool(side).SetCursor(ctx, "k", 0)
 	case 4, 5:
-		o.Command = registry.DrainNode{Name: node, Draining: true, Reason: "a test"}
-		got, err := cl.DrainNode(ctx, node, "a test")
+		o.Command = registry.DrainNode{Name: node, Draining: true, Reason: reason}
+		got, err := cl.DrainNode(ctx, node, reason)
 		return got.Served, err
 	case 6, 7, 8, 9:
 		o.Command = registry.DrainNode{Name: node}
