@@ -57,7 +57,8 @@ func TestStepsTogether(t *testing.T) {
 			happened[what] += n
 		}
 	}
-	t.Logf("%d seeds in %s; %s", count, time.Since(began).Round(time.Millisecond), happened)
+	took := time.Since(began)
+	t.Logf("%d seeds in %s, %.0f a minute; %s", count, took.Round(time.Millisecond), float64(count)/took.Minutes(), happened)
 	if count < stepSeeds {
 		return
 	}
@@ -93,6 +94,8 @@ func stepMust() []string {
 		"unknown, and done", "unknown, and not done", "said not to be done", "deadline", "refused",
 		"session forgotten", "session renewed", "doubt in a forgotten session", "crash", "came back from a snapshot",
 		"snapshot installed", "node failed", "node came back", "stale liveness skipped", "suspect seen by another", "an hour passed",
+		"hint of the dead", "hint of the living", "hint of a stranger", "failed by probes", "probe lost",
+		"type frozen", "freeze over", "type thawed by an operator", "node to be held back", "node held back",
 		"answer lost", "request lost", "gave up in a batch", "deposed leader asked", "nobody eligible",
 		"plain, unknown, and done",
 	}
@@ -220,7 +223,7 @@ func (w *stepWorld) fatalf(format string, args ...any) {
 // someFault is what goes wrong beside messages.
 func (w *stepWorld) someFault() {
 	r := w.replicas[w.rnd.IntN(len(w.replicas))]
-	switch w.rnd.IntN(14) {
+	switch w.rnd.IntN(20) {
 	case 0, 1:
 		w.depose()
 	case 2:
@@ -242,6 +245,12 @@ func (w *stepWorld) someFault() {
 			w.count("an hour passed")
 			w.note("an hour passes")
 		}
+	case 10, 11:
+		w.breakOff()
+	case 12, 13, 14:
+		w.flap(w.nodes[w.rnd.IntN(len(w.nodes))])
+	case 15:
+		w.manyDie()
 	default:
 		r.keep()
 	}

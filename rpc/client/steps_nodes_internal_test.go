@@ -56,7 +56,12 @@ func (n *stepNode) life() registry.BootID {
 func (n *stepNode) change() {
 	w := n.w
 	if n.boot != "" {
+		life := registry.Life{Name: n.name, Boot: n.boot}
 		n.boot = ""
+		if w.rnd.IntN(3) > 0 { // the host may have died with its process, and says nothing
+			w.count("hint of the dead")
+			w.hint(life)
+		}
 	} else {
 		n.lives++
 		n.boot = n.life()
@@ -109,6 +114,61 @@ func (w *stepWorld) glitch(n *stepNode) {
 	}
 }
 
+// hint tells whoever leads, a moment later, that a life's connection has broken.
+func (w *stepWorld) hint(life registry.Life) {
+	w.after(w.soon(), func() {
+		for _, r := range w.replicas {
+			if r.reign != nil {
+				r.reign.broken = append(r.reign.broken, life)
+			}
+		}
+	})
+}
+
+// breakOff breaks a connection whose node did not die, or of a life that is over
+// or that nobody knows.
+func (w *stepWorld) breakOff() {
+	n := w.nodes[w.rnd.IntN(len(w.nodes))]
+	life := registry.Life{Name: n.name, Boot: n.boot}
+	switch w.rnd.IntN(4) {
+	case 0:
+		life.Boot = registry.BootID(fmt.Sprintf("%016x", w.rnd.Uint64()))
+	case 1:
+		life.Name = "nobody"
+	}
+	if life.Name == n.name && life.Boot == n.boot && n.boot != "" {
+		w.count("hint of the living")
+	} else {
+		w.count("hint of a stranger")
+	}
+	w.note("the connection of %s as %q breaks", life.Name, life.Boot)
+	w.hint(life)
+}
+
+// flap ends a node's life and begins another, several times.
+func (w *stepWorld) flap(n *stepNode) {
+	w.note("node %s flaps", n.name)
+	for i := range 8 {
+		w.after(time.Duration(i)*(60*time.Millisecond+w.soon()), n.change)
+	}
+}
+
+// manyDie ends all workers at once. Some come back soon.
+func (w *stepWorld) manyDie() {
+	w.note("many nodes die")
+	for _, n := range w.nodes {
+		if n.of != registry.Worker || n.boot == "" {
+			continue
+		}
+		n.change()
+		w.after(time.Duration(w.rnd.Int64N(int64(3*time.Second))), func() {
+			if n.boot == "" && w.now < w.end {
+				n.change()
+			}
+		})
+	}
+}
+
 // reconcile is a pass of the leader, if it believes to be that.
 func (w *stepWorld) reconcile() {
 	for _, r := range w.replicas {
@@ -118,29 +178,110 @@ func (w *stepWorld) reconcile() {
 	}
 }
 
-// reconcile reports whether it is to look again soon.
-func (r *stepReplica) reconcile() bool {
+// reconcile gives when it is to look again, 0 for never.
+func (r *stepReplica) reconcile() (again time.Duration) {
 	now := registry.Millis((r.w.now - r.reign.began).Milliseconds())
 	suspicion := registry.Millis(stepSuspicion.Milliseconds())
 	view, _ := r.machine.View()
 	in := registry.ReconcileInput{
 		State: view, Now: now, WarmUp: now < 2*suspicion, Suspicion: suspicion, Replicas: len(r.w.replicas), Memory: r.reign.memory, By: r.name,
+		Broken: r.reign.broken, Thaw: r.reign.thaw,
 	}
+	r.reign.broken, r.reign.thaw = nil, nil
 	for name, boot := range r.shown { // any order: Decide sorts
 		in.View = append(in.View, registry.Seen{Name: name, Boot: boot, Addr: "h:3"})
 	}
+	out := r.decide(in)
+	if len(out.Suspects) > 0 && len(out.Command.Changes) == 0 {
+		in.Memory, in.Said, in.Broken, in.Thaw = out.Memory, r.w.whoSees(out.Suspects), nil, nil
+		out = r.decide(in)
+	}
+	if len(out.Command.Changes) > 0 {
+		r.w.note("%s reports %d changes", r.name, len(out.Command.Changes))
+		r.reign.propose(r.w, &stepEntry{data: r.w.encode(r.reign, out.Command)})
+		return r.w.now + suspicionOver
+	}
+	if out.Wake == 0 {
+		return 0
+	}
+	return max(r.w.now+suspicionOver, r.reign.began+time.Duration(out.Wake)*time.Millisecond)
+}
+
+// suspicionOver is the least time between two passes when all is over.
+const suspicionOver = stepSuspicion / 2
+
+// decide makes one decision, and looks at what it must not be, and what it is.
+func (r *stepReplica) decide(in registry.ReconcileInput) registry.Decision {
 	out := registry.Decide(in)
-	if len(out.Suspects) > 0 {
-		in.Memory, in.Said = out.Memory, r.w.whoSees(out.Suspects)
-		out = registry.Decide(in)
-	}
 	r.reign.memory = out.Memory
-	if len(out.Command.Changes) == 0 {
-		return out.Wake > 0
+	for _, c := range out.Command.Changes {
+		if c.State == registry.Failed {
+			r.sentenced(&in, &out, registry.Life{Name: c.Name, Boot: c.Boot})
+		}
 	}
-	r.w.note("%s reports %d changes", r.name, len(out.Command.Changes))
-	r.reign.propose(r.w, &stepEntry{data: r.w.encode(r.reign, out.Command)})
-	return true
+	for t := range out.Memory.Frozen { // any order: it is counted
+		if _, was := in.Memory.Frozen[t]; !was {
+			r.froze(t)
+		}
+	}
+	for t := range in.Memory.Frozen { // any order
+		switch _, is := out.Memory.Frozen[t]; {
+		case is:
+		case slices.Contains(in.Thaw, t):
+			r.w.count("type thawed by an operator")
+		default:
+			r.w.count("freeze over")
+		}
+	}
+	for name, s := range out.Memory.Nodes { // any order
+		if s.Flaps.Until > in.Memory.Nodes[name].Flaps.Until {
+			r.w.count("node to be held back")
+		}
+	}
+	for _, held := range out.Memory.Report(in.State, in.Now).Held {
+		isHeld := func(c registry.Liveness) bool { return c.Name == held.Name }
+		if r.shown[held.Name] != "" && !slices.ContainsFunc(out.Command.Changes, isHeld) {
+			r.w.count("node held back")
+		}
+	}
+	return out
+}
+
+// froze has an operator thaw a type, now and then, and one that is not frozen.
+func (r *stepReplica) froze(t registry.NodeType) {
+	r.w.count("type frozen")
+	r.w.note("%s freezes type %s", r.name, t)
+	reign := r.reign
+	if t != registry.Worker {
+		r.w.fatalf("type %s is frozen, of which never so many die", t)
+	}
+	if r.w.rnd.IntN(2) == 0 {
+		r.w.after(r.w.soon()+50*time.Millisecond, func() { reign.thaw = append(reign.thaw, t, registry.Proxy) })
+	}
+}
+
+// sentenced: nobody is declared failed whom somebody has just seen, nor, of a type
+// that is frozen, whom not most replicas have called in vain.
+func (r *stepReplica) sentenced(in *registry.ReconcileInput, out *registry.Decision, life registry.Life) {
+	var said registry.Said
+	for _, s := range in.Said {
+		if s.Life == life {
+			said = s
+		}
+	}
+	if said.SeenBy != "" {
+		r.w.fatalf("%s declares %+v failed, whom %s sees", r.name, life, said.SeenBy)
+	}
+	record, err := in.State.Node(life.Name)
+	if err != nil {
+		r.w.fatalf("%s declares %+v failed: %v", r.name, life, err)
+	}
+	if _, frozen := out.Memory.Frozen[record.Type]; frozen && (!said.Probed || 2*said.Missed <= in.Replicas) {
+		r.w.fatalf("%s declares %+v failed, of a type that is frozen, on the word of %+v", r.name, life, said)
+	}
+	if said.Probed {
+		r.w.count("failed by probes")
+	}
 }
 
 // whoSees has the replicas that can be reached say what they see of suspects, or
@@ -155,6 +296,10 @@ func (w *stepWorld) whoSees(suspects []registry.Suspect) (said []registry.Said) 
 			sees := r.shown[s.Name] == s.Boot
 			if s.Probe {
 				sees = slices.ContainsFunc(w.nodes, func(n *stepNode) bool { return n.name == s.Name && n.boot == s.Boot })
+				if sees && w.odds(10) {
+					w.count("probe lost")
+					sees = false
+				}
 			}
 			if sees {
 				one.SeenBy = r.name
@@ -187,8 +332,8 @@ func (w *stepWorld) settle(passes int) {
 	if passes == 0 {
 		w.fatalf("the reconciler finds something to do in every pass")
 	}
-	if w.reign.leader.reconcile() {
-		w.after(stepSuspicion/2, func() { w.settle(passes - 1) })
+	if again := w.reign.leader.reconcile(); again > 0 {
+		w.at(again, func() { w.settle(passes - 1) })
 	}
 }
 

@@ -34,6 +34,8 @@ type stepReign struct {
 	leapt   registry.Millis
 	stalled time.Duration // until when it commits nothing
 	memory  registry.Memory
+	broken  []registry.Life     // hints of which nothing has been made yet
+	thaw    []registry.NodeType // an operator's word, likewise
 }
 
 // stepEntry is an entry under way; done is called once.
