@@ -80,7 +80,7 @@ func (c claim) proveSound(ctx context.Context, top string, sound map[claim]bool)
 // try runs the test of a claim. An error is that it could not be run.
 func (c claim) try(ctx context.Context, top string, flags ...string) (v verdict, err error) {
 	args := append([]string{"test", "-json", "-count=1", "-failfast", "-timeout", testTimeout.String(), "-run", "^" + c.test + "$"}, flags...)
-	args = append(args, c.pkg)
+	args = append(append(args, c.pkg), strings.Fields(c.args)...)
 	if c.usesRapid(top) { // What it finds it is not to write into the repository, nor to make smaller for long.
 		args = append(args, "-rapid.nofailfile", "-rapid.shrinktime=1s")
 	}

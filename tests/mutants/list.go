@@ -1,10 +1,19 @@
 package main
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // mutants are the planted bugs. A team made each of them, or nearly did.
 func mutants() []mutant {
 	return slices.Concat(ofReads(), ofSessions(), ofTheLog(), ofBatches())
+}
+
+// simulated has the simulation hunt, and the checks of what its users saw, over so
+// many seeds. It looks for nothing in particular: few seeds see a bug of reads.
+func simulated(runs int) claim {
+	return claim{pkg: "./tests/sim", test: "TestRandomSimulations", args: fmt.Sprintf("-runs %d -seed 1", runs)}
 }
 
 // ofReads are answers older than what was asked for.
@@ -18,7 +27,7 @@ func ofReads() []mutant {
 				"	answers := make(chan elector, len(others))\n",
 				"	if await(ctx, rf.VerifyLeader()) != nil {\n\t\treturn 0, r.noLeader()\n\t}\n\tif index > 0 {\n\t\treturn index, nil\n\t}\n	answers := make(chan elector, len(others))\n",
 			}},
-			tests: []claim{{"./fsm/replica", "TestAnAnswerFromBeforeConfirmsNothing"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestAnAnswerFromBeforeConfirmsNothing"}},
 		},
 		{
 			name: "lease-reads",
@@ -28,13 +37,13 @@ func ofReads() []mutant {
 				"	answers := make(chan elector, len(others))\n",
 				"	if c := r.confirmed.Load(); c != nil && time.Since(*c) < 2*time.Second {\n		return index, nil\n	}\n	answers := make(chan elector, len(others))\n",
 			}},
-			tests: []claim{{"./fsm/replica", "TestADeposedLeaderServesNoStaleRead"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestADeposedLeaderServesNoStaleRead"}},
 		},
 		{
 			name:  "at-least-does-not-wait",
 			says:  "a read at an index is answered from what is there",
 			edits: []edit{{"fsm/replica/read.go", "	return r.wait(ctx, index)\n", "	if opts.Consistency == registry.AtLeast {\n		return nil\n	}\n	return r.wait(ctx, index)\n"}},
-			tests: []claim{{"./fsm/replica", "TestAtLeastWaitsForItsIndex"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestAtLeastWaitsForItsIndex"}, simulated(6)},
 		},
 	}
 }
@@ -72,25 +81,25 @@ func ofSessions() []mutant {
 					"func (r *Replica) answered(turns []registry.Turn) (out fsm.Outcome, all bool) {\n	out.At = r.machine.At()\n	r.machine.State(func(s *registry.State) {\n		for i := range turns {\n			if turn, known := s.Answered(turns[i].Request); known {\n				out.Result.Turns = append(out.Result.Turns, turn)\n			}\n		}\n	})\n	return out, len(out.Result.Turns) == len(turns)\n}\n\n// enter makes a command an entry of this leader's log.\n",
 				},
 			},
-			tests: []claim{{"./registry", "TestARequestCountsOnceAndIsAnsweredAlike"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./registry", test: "TestARequestCountsOnceAndIsAnsweredAlike"}, {pkg: "./rpc/client", test: "TestStepsTogether"}, simulated(2)},
 		},
 		{
 			name:  "snapshot-forgets-sessions",
 			says:  "the session table is left out of the snapshot: who restores it takes known requests again",
 			edits: []edit{{"registry/snapshot.go", "	snap.Sessions = f.sessions.snapshot()\n", ""}},
-			tests: []claim{{"./fsm", "TestSnapshotHoldsEverything"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./fsm", test: "TestSnapshotHoldsEverything"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 		{
 			name:  "doubt-in-another-session",
 			says:  "a client whose session is forgotten asks again in another one, though the first attempt may have run",
 			edits: []edit{{"rpc/client/retry.go", "	if s.tally.doubt || s.stopped || ", "	if s.stopped || "}},
-			tests: []claim{{"./rpc/client", "TestWhatMayHaveRunIsNeverRepeatedInAnotherSession"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./rpc/client", test: "TestWhatMayHaveRunIsNeverRepeatedInAnotherSession"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 		{
 			name:  "early-acknowledgement",
 			says:  "a client acknowledges what it has sent, and not what it has the answer to",
 			edits: []edit{{"rpc/client/session.go", "	return serial, s.mu.first\n", "	return serial, serial\n"}},
-			tests: []claim{{"./rpc/client", "TestSerials"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./rpc/client", test: "TestSerials"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 	}
 }
@@ -106,7 +115,7 @@ func ofTheLog() []mutant {
 				"	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())\n	if err == nil && mayMoveNodes(cmd) {",
 				"	if rr, turns := cmd.(registry.RoundRobin); turns {\n		at := r.machine.At()\n		at.Index++\n		var res registry.Result\n		r.machine.State(func(s *registry.State) {\n			res, _ = s.Apply(registry.Stamp{Index: at.Index, Term: at.Term, Clock: r.lead.clock()}, rr)\n		})\n		r.spawn(func() { _, _ = r.apply(r.life.ctx, r.raft.Load(), cmd, r.lead.clock()) })\n		return fsm.Outcome{Result: res, At: at}, nil\n	}\n	out, err := r.apply(ctx, r.raft.Load(), cmd, r.lead.clock())\n	if err == nil && mayMoveNodes(cmd) {",
 			}},
-			tests: []claim{{"./fsm/replica", "TestAThousandTurnsAreOneRotation"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestAThousandTurnsAreOneRotation"}, simulated(2)},
 		},
 		{
 			name: "clock-in-apply",
@@ -115,13 +124,13 @@ func ofTheLog() []mutant {
 				{"fsm/machine.go", "Clock: e.Clock, Wall: e.Wall}", "Clock: e.Clock, Wall: registry.Millis(time.Now().UnixMilli())}"},
 				{"fsm/machine.go", "	\"sync/atomic\"\n", "	\"sync/atomic\"\n	\"time\"\n"},
 			},
-			tests: []claim{{"./fsm", "TestReplayIsSnapshotAndRest"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./fsm", test: "TestReplayIsSnapshotAndRest"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 		{
 			name:  "stale-liveness",
 			says:  "a change of liveness is taken whatever has happened since it was decided",
 			edits: []edit{{"registry/node_apply.go", "	if n.Since != l.Since {\n		return false\n	}\n", ""}},
-			tests: []claim{{"./registry", "TestStories"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./registry", test: "TestStories"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 	}
 }
@@ -137,13 +146,13 @@ func ofBatches() []mutant {
 				"		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 				"		if c.held[r.id] == nil {\n			continue\n		}\n		to := from + len(r.turns)\n		if c.held[r.id] != nil {\n			part := out\n",
 			}},
-			tests: []claim{{"./fsm/combine", "TestWhoGaveUpKeepsItsPlace"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./fsm/combine", test: "TestWhoGaveUpKeepsItsPlace"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 		{
 			name:  "unknown-is-tried-again",
 			says:  "a batch whose leader was lost is proposed again, as if it had been refused",
 			edits: []edit{{"fsm/combine/combiner.go", "	return errors.Is(err, registry.ErrUnavailable) || ", "	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, registry.ErrOutcomeUnknown) || "}},
-			tests: []claim{{"./fsm/combine", "TestWhateverHappensToTheCombiner"}, {"./rpc/client", "TestStepsTogether"}},
+			tests: []claim{{pkg: "./fsm/combine", test: "TestWhateverHappensToTheCombiner"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
 		},
 	}
 }

@@ -67,7 +67,7 @@ func (c claim) exists(t *testing.T) bool {
 func TestTheHuntIsHonest(t *testing.T) {
 	t.Parallel()
 	harmless := []edit{{"registry/refuse.go", "package registry\n", "package registry // the same\n"}}
-	sound := claim{"./registry", "TestErrorsCarryTheirCode"}
+	sound := claim{pkg: "./registry", test: "TestErrorsCarryTheirCode"}
 	m := mutant{edits: harmless, tests: []claim{sound}}
 	if found, err := m.hunt(within(t), repository(t), map[claim]bool{}); err != nil || found.all() {
 		t.Errorf("of a harmless mutant: %+v, %v; want that it escaped", found, err)
@@ -76,7 +76,7 @@ func TestTheHuntIsHonest(t *testing.T) {
 	if _, err := m.hunt(within(t), repository(t), map[claim]bool{}); err == nil || !strings.Contains(err.Error(), "stale") {
 		t.Errorf("of a text that is there often: %v", err)
 	}
-	m.edits, m.tests = harmless, []claim{{"./registry", "TestThatIsNotThere"}}
+	m.edits, m.tests = harmless, []claim{{pkg: "./registry", test: "TestThatIsNotThere"}}
 	if _, err := m.hunt(within(t), repository(t), map[claim]bool{}); err == nil || !strings.Contains(err.Error(), "did not run") {
 		t.Errorf("of a test that is not there: %v", err)
 	}

@@ -22,8 +22,9 @@ type mutant struct {
 // edit replaces a text, which the file has exactly once.
 type edit struct{ file, old, now string }
 
-// claim is a test that must fail.
-type claim struct{ pkg, test string }
+// claim is a test that must fail; args are flags of its package's own, with spaces
+// between them.
+type claim struct{ pkg, test, args string }
 
 // plant writes the mutated files into dir, and an overlay for the go command
 // that puts them over those of the repository at top; it gives its path.
