@@ -66,8 +66,9 @@ func TestChaos(t *testing.T) {
 		dir := filepath.Join(top, fmt.Sprintf("round-%d", n+1))
 		t.Run(fmt.Sprintf("round-%d", n+1), func(t *testing.T) {
 			g, why := newGround(t)
+			s.ground = groundOf(g, why)
 			if why != "" {
-				t.Logf("on loopback, with signals and disks alone: %s", why)
+				t.Logf("on %s", s.ground)
 			}
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
@@ -89,7 +90,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	fmt.Println(s)
-	if err := s.counters.Require(required(d)); err != nil && !t.Failed() {
+	if err := s.honest(d); err != nil && !t.Failed() {
 		t.Error(err)
 	}
 	if t.Failed() {

@@ -44,6 +44,7 @@ type replica struct {
 	dir     string // its data
 	faults  string // the file with its disk's faults
 	journal string // prefix of the files with what it applied
+	logFile string // what it says
 	ownDisk bool
 	client  *client.Client // asks it alone
 }
@@ -63,6 +64,7 @@ func newCluster(t testing.TB, g ground, dir string, replicas, workers int) *clus
 		r := &replica{
 			Process: procs.NewProcess(t, dir, name), place: g.place(name), dir: filepath.Join(dir, name, "data"),
 			faults: filepath.Join(dir, name+".faults"), journal: filepath.Join(dir, name+".journal"),
+			logFile: filepath.Join(dir, name+".log"),
 		}
 		r.ownDisk = g.disk(r.dir, diskBytes)
 		r.Binary, r.Within = procs.FaultyBinary(t), r.place.within
@@ -100,6 +102,17 @@ func (c *cluster) apis() (list []string) {
 	return list
 }
 
+// places are where all the processes run.
+func (c *cluster) places() (list []*place) {
+	for _, r := range c.replicas {
+		list = append(list, r.place)
+	}
+	for _, a := range c.agents {
+		list = append(list, a.place)
+	}
+	return list
+}
+
 // ready is nil when every replica says that it is.
 func (c *cluster) ready() error {
 	for _, r := range c.replicas {
@@ -110,7 +123,8 @@ func (c *cluster) ready() error {
 	return nil
 }
 
-// whole is nil when every replica shows every worker alive.
+// whole is nil when every replica shows every worker alive, and has everybody in
+// its view of gossip.
 func (c *cluster) whole() error {
 	for _, r := range c.replicas {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
@@ -127,6 +141,9 @@ func (c *cluster) whole() error {
 			if !alive[registry.NodeName(a.Name)] {
 				return fmt.Errorf("%s does not show %s alive", r.Name, a.Name)
 			}
+		}
+		if n, err := members(r); err != nil || n < len(c.places()) {
+			return fmt.Errorf("%s sees %d of %d by gossip: %w", r.Name, n, len(c.places()), err)
 		}
 	}
 	return nil

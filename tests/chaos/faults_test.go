@@ -19,7 +19,8 @@ type fault struct {
 	// hold bounds how long it lasts.
 	least, most time.Duration
 	// inject does it; what it gives takes it back, and may be nil. Whatever has
-	// ended is started afterwards, and every network healed.
+	// ended is started afterwards, and every network healed. It says what shows
+	// that it took effect (see prove), or that it took none (see vain).
 	inject func(*round) (heal func())
 }
 
@@ -49,27 +50,17 @@ func processFaults() []fault {
 			return r.freeze(r.follower())
 		}},
 		{name: "stop a follower while it gets a snapshot", numbers: "F3", weight: 2, least: time.Second, most: 3 * time.Second, inject: func(r *round) func() {
-			one := r.follower()
-			r.kill(one)
-			r.wait(5 * time.Second)
-			one.Start()
-			r.wait(time.Duration(r.rand.Int64N(int64(400 * time.Millisecond))))
-			return r.freeze(one)
+			return r.freezeInSnapshot(r.follower())
 		}},
 		{name: "kill between snapshot and compaction", numbers: "F5", weight: 2, least: 5 * time.Second, most: 7 * time.Second, inject: func(r *round) func() {
 			one := r.c.replicas[r.rand.IntN(len(r.c.replicas))]
 			r.say("%s dies when it next deletes entries", one.Name)
 			one.disturb(r.t, "DeleteRange\tdie")
+			r.prove(ended(one))
 			return nil
 		}},
-		{name: "no more memory", numbers: "F6", weight: 1, least: 2 * time.Second, most: 6 * time.Second, inject: func(r *round) func() {
-			one := r.leader()
-			if err := starve(one.Pid()); err != nil {
-				r.say("%s cannot be starved: %v", one.Name, err)
-				return nil
-			}
-			r.say("%s gets no more memory", one.Name)
-			return func() { r.kill(one) }
+		{name: "no more memory", numbers: "F6", weight: 1, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
+			return r.starve(r.leader())
 		}},
 		{name: "rolling restart", numbers: "F4", weight: 1, inject: func(r *round) func() {
 			for _, one := range r.c.replicas {
@@ -84,7 +75,7 @@ func processFaults() []fault {
 			return r.kill(r.leader())
 		}},
 		{name: "kill an agent", numbers: "F1", weight: 1, least: time.Second, most: 12 * time.Second, inject: func(r *round) func() {
-			r.c.agents[r.rand.IntN(len(r.c.agents))].Kill()
+			r.killAgent(r.c.agents[r.rand.IntN(len(r.c.agents))])
 			return nil
 		}},
 		{name: "another process of a node's name", numbers: "F35", weight: 1, isolated: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
@@ -107,14 +98,14 @@ func networkFaults() []fault {
 		{name: "nobody hears the leader", numbers: "F13", weight: 3, inject: func(r *round) func() {
 			from := r.leader()
 			for _, other := range r.others(from) {
-				r.c.ground.lose(other.place, loss{from: from.place, percent: 100})
+				r.lose(other.place, loss{from: from.place, percent: 100})
 			}
 			return nil
 		}},
 		{name: "a bridge between two that do not see each other", numbers: "F12", weight: 2, inject: func(r *round) func() {
 			a, b := r.leader(), r.follower()
-			r.c.ground.lose(a.place, loss{from: b.place, percent: 100})
-			r.c.ground.lose(b.place, loss{from: a.place, percent: 100})
+			r.lose(a.place, loss{from: b.place, percent: 100})
+			r.lose(b.place, loss{from: a.place, percent: 100})
 			return nil
 		}},
 		{name: "Raft alone is cut at the leader", numbers: "F9 F18", weight: 2, inject: func(r *round) func() {
@@ -126,21 +117,29 @@ func networkFaults() []fault {
 		{name: "the API is cut between replicas", numbers: "F9", weight: 1, inject: func(r *round) func() {
 			for _, one := range r.c.replicas {
 				for _, other := range r.others(one) {
-					r.c.ground.lose(one.place, loss{from: other.place, port: apiPort, percent: 100})
+					r.lose(one.place, loss{from: other.place, port: apiPort, percent: 100})
 				}
 			}
 			return nil
 		}},
 		{name: "gossip is cut at a replica", numbers: "F18", weight: 1, inject: func(r *round) func() {
-			return r.cut(r.follower(), loss{port: gossipPort, percent: 100}, true)
+			one := r.follower()
+			r.split([]*place{one.place}, one)
+			return nil
 		}},
-		{name: "UDP is gone", numbers: "F17", weight: 1, inject: func(r *round) func() { return r.everywhere(loss{proto: "udp", percent: 100}) }},
+		{name: "UDP is gone", numbers: "F17", weight: 1, inject: func(r *round) func() {
+			for _, a := range r.c.agents {
+				r.hide(a)
+			}
+			return r.everywhere(loss{proto: "udp", percent: 100})
+		}},
 		{name: "half of all packets of a replica are lost", numbers: "F14", weight: 2, inject: func(r *round) func() {
 			return r.cut(r.follower(), loss{percent: 50}, false)
 		}},
 		{name: "one packet in ten is lost everywhere", numbers: "F14", weight: 2, inject: func(r *round) func() { return r.everywhere(loss{percent: 10}) }},
 		{name: "callers hear nothing from a replica", numbers: "F21", weight: 1, inject: func(r *round) func() {
-			return r.cut(r.follower(), loss{host: true, percent: 100}, false)
+			r.lose(r.follower().place, loss{answers: true, percent: 100})
+			return nil
 		}},
 		{name: "slow links at a replica", numbers: "F14", weight: 2, inject: func(r *round) func() {
 			one := r.follower()
@@ -154,20 +153,22 @@ func networkFaults() []fault {
 			for i, one := range r.c.replicas {
 				for j, other := range r.c.replicas {
 					if far := (j - i + n) % n; far > 1 && far < n-1 {
-						r.c.ground.lose(one.place, loss{from: other.place, percent: 100})
+						r.lose(one.place, loss{from: other.place, percent: 100})
 					}
 				}
 			}
 			return nil
 		}},
 		{name: "an agent is cut off", numbers: "F10", weight: 1, inject: func(r *round) func() {
-			r.c.ground.lose(r.c.agents[r.rand.IntN(len(r.c.agents))].place, loss{percent: 100})
+			one := r.c.agents[r.rand.IntN(len(r.c.agents))]
+			r.hide(one)
+			r.lose(one.place, loss{percent: 100})
 			return nil
 		}},
 		{name: "links are clogged one by one", numbers: "F20", weight: 1, inject: func(r *round) func() {
 			for _, i := range r.rand.Perm(len(r.c.replicas)) {
 				one := r.c.replicas[i]
-				r.c.ground.lose(one.place, loss{from: r.others(one)[0].place, percent: 100})
+				r.lose(one.place, loss{from: r.others(one)[0].place, percent: 100})
 				r.wait(300 * time.Millisecond)
 			}
 			return nil
@@ -180,41 +181,50 @@ func networkFaults() []fault {
 		name: "gossip is split for longer than it remembers", numbers: "F18", weight: 1, isolated: true, long: true,
 		least: 45 * time.Second, most: time.Minute,
 		inject: func(r *round) func() {
-			r.cut(r.follower(), loss{port: gossipPort, percent: 100}, true)
 			one := r.c.agents[r.rand.IntN(len(r.c.agents))]
-			r.c.ground.lose(one.place, loss{port: gossipPort, percent: 100})
+			r.hide(one)
+			r.split([]*place{r.follower().place, one.place}, r.c.replicas...)
 			return r.wholeAgain
 		},
 	})
 }
 
 func diskFaults() []fault {
-	disturb := func(lines ...string) func(*round) func() {
+	disturb := func(line string, ends bool) func(*round) func() {
 		return func(r *round) func() {
 			who := r.leader()
 			if r.rand.IntN(3) == 0 {
 				who = r.follower()
 			}
-			r.say("the disk or clock of %s: %v", who.Name, lines)
-			who.disturb(r.t, lines...)
+			r.say("the disk of %s: %s", who.Name, line)
+			who.disturb(r.t, line)
+			if ends {
+				r.prove(ended(who))
+			}
 			return nil
 		}
 	}
-	slow := func(d time.Duration) func(*round) func() { return disturb(fmt.Sprintf("StoreLogs\tslow %s", d)) }
+	// The watchdog ends a process of which one call takes more than 10 s.
+	slow := func(d time.Duration) func(*round) func() {
+		return disturb(fmt.Sprintf("StoreLogs\tslow %s", d), d > 10*time.Second)
+	}
 	return []fault{
-		{name: "fsync takes 30 ms", numbers: "F22", weight: 1, least: 2 * time.Second, most: 5 * time.Second, inject: slow(30 * time.Millisecond)},
+		{name: "fsync takes 10 ms", numbers: "F22", weight: 1, least: 2 * time.Second, most: 5 * time.Second, inject: slow(10 * time.Millisecond)},
 		{name: "fsync takes 400 ms", numbers: "F22", weight: 1, least: 2 * time.Second, most: 5 * time.Second, inject: slow(400 * time.Millisecond)},
 		{name: "fsync takes 3 s", numbers: "F22", weight: 1, least: 4 * time.Second, most: 8 * time.Second, inject: slow(3 * time.Second)},
+		{name: "fsync takes 15 s", numbers: "F22", weight: 1, least: 12 * time.Second, most: 13 * time.Second, inject: slow(15 * time.Second)},
 		{name: "the disk hangs", numbers: "F23", weight: 1, least: 13 * time.Second, most: 14 * time.Second, inject: slow(time.Minute)},
-		{name: "the disk fails", numbers: "F25", weight: 2, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tfail")},
+		{name: "the disk fails", numbers: "F25", weight: 2, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tfail", true)},
 		{name: "the vote cannot be stored", numbers: "F25", weight: 1, least: time.Second, most: 3 * time.Second, inject: func(r *round) func() {
-			for _, one := range r.others(r.leader()) {
-				one.disturb(r.t, "Set\tfail", "SetUint64\tfail")
+			one := r.leader()
+			for _, other := range r.others(one) {
+				other.disturb(r.t, "Set\tfail", "SetUint64\tfail")
 			}
-			return r.kill(r.leader())
+			r.prove(ended(r.others(one)...))
+			return r.kill(one)
 		}},
-		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie")},
-		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear")},
+		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie", true)},
+		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear", true)},
 		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
 			who := r.leader()
 			return who.fill(r.t, 0)
@@ -261,11 +271,16 @@ func clockFaults() []fault {
 
 // kill is kill -9 of several at once.
 func (r *round) kill(who ...*replica) func() {
+	killed := 0
 	for _, one := range who {
 		if one.Running() {
 			r.say("kill -9 of %s", one.Name)
 			_ = one.Kill9()
+			killed++
 		}
+	}
+	if killed == 0 {
+		r.vain("nobody was there to be killed")
 	}
 	for _, one := range who {
 		one.Kill()
@@ -288,11 +303,11 @@ func (r *round) cut(one *replica, l loss, both bool) func() {
 		if !l.host {
 			l.from = other.place
 		}
-		r.c.ground.lose(one.place, l)
+		r.lose(one.place, l)
 		if both {
 			back := l
 			back.from = one.place
-			r.c.ground.lose(other.place, back)
+			r.lose(other.place, back)
 		}
 	}
 	return nil
@@ -304,7 +319,7 @@ func (r *round) slow(one *replica) func() {
 	r.say("slow links at %s", one.Name)
 	undo, err := slowLink(one.place)
 	if err != nil {
-		r.say("links cannot be slowed: %v", err)
+		r.vain("links cannot be slowed: %v", err)
 	}
 	return undo
 }
@@ -314,7 +329,7 @@ func (r *round) slow(one *replica) func() {
 func (r *round) readOnly(one *replica) func() {
 	r.stop(one)
 	if err := remount(one.dir, true); err != nil {
-		r.say("the disk of %s stays writable: %v", one.Name, err)
+		r.vain("the disk of %s stays writable: %v", one.Name, err)
 		return nil
 	}
 	one.Start()
@@ -351,10 +366,10 @@ func (r *round) wholeAgain() {
 
 func (r *round) everywhere(l loss) func() {
 	for _, one := range r.c.replicas {
-		r.c.ground.lose(one.place, l)
+		r.lose(one.place, l)
 	}
 	for _, one := range r.c.agents {
-		r.c.ground.lose(one.place, l)
+		r.lose(one.place, l)
 	}
 	return nil
 }

@@ -143,21 +143,88 @@ func (n *namespaces) write(at *place) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "rota"})
-	chain := c.AddChain(&nftables.Chain{
-		Name: "in", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter,
-	})
-	c.FlushChain(chain)
+	table, in, out := chains()
+	c.AddTable(table)
+	c.FlushChain(c.AddChain(in))
+	c.FlushChain(c.AddChain(out))
 	for _, l := range n.losses[at] {
+		if l.answers {
+			c.AddRule(&nftables.Rule{Table: table, Chain: out, Exprs: n.answers()})
+			continue
+		}
 		for _, exprs := range n.rules(l) {
-			c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+			c.AddRule(&nftables.Rule{Table: table, Chain: in, Exprs: exprs})
 		}
 	}
 	if err := c.Flush(); err != nil {
 		n.t.Fatalf("losses at %s: %v", at, err)
 	}
 }
+
+// chains are a place's table, and what it has for packets that come in and go out.
+func chains() (table *nftables.Table, in, out *nftables.Chain) {
+	table = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "rota"}
+	chain := func(name string, hook *nftables.ChainHook) *nftables.Chain {
+		return &nftables.Chain{Name: name, Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter}
+	}
+	return table, chain("in", nftables.ChainHookInput), chain("out", nftables.ChainHookOutput)
+}
+
+// lost asks the kernel: each rule counts what it takes.
+func (n *namespaces) lost() (packets uint64) {
+	n.t.Helper()
+	for at := range n.losses {
+		file, err := os.Open(filepath.Join("/run/netns", at.netns))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		c, err := nftables.New(nftables.WithNetNSFd(int(file.Fd())))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		table, in, out := chains()
+		for _, chain := range []*nftables.Chain{in, out} {
+			rules, err := c.GetRules(table, chain)
+			if err != nil {
+				n.t.Fatalf("losses at %s: %v", at, err)
+			}
+			packets += taken(rules)
+		}
+		_ = file.Close()
+	}
+	return packets
+}
+
+// taken is what rules have counted.
+func taken(rules []*nftables.Rule) (packets uint64) {
+	for _, rule := range rules {
+		for _, e := range rule.Exprs {
+			if counter, ok := e.(*expr.Counter); ok {
+				packets += counter.Packets
+			}
+		}
+	}
+	return packets
+}
+
+// answers gives the rule that loses what a place says to the callers at the bridge.
+// A connection opens all the same: a request comes in, and its answer is lost.
+func (n *namespaces) answers() []expr.Any {
+	const flags, syn = 13, 2 // of TCP's header
+	return []expr.Any{
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: n.host()},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{syscall.IPPROTO_TCP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{syn}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0}},
+		&expr.Counter{},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}
+}
+
+func (n *namespaces) host() []byte { return net.ParseIP(n.net + "1").To4() }
 
 // rules gives the kernel's rules for one loss: one for each end that a port may be
 // at.
@@ -181,6 +248,7 @@ func (n *namespaces) rules(l loss) (rules [][]expr.Any) {
 			&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
 			&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binary.BigEndian.AppendUint32(nil, uint32(l.percent))})
 	}
+	tail = append(tail, &expr.Counter{})
 	if l.reset {
 		tail = append(tail, &expr.Reject{Type: 1}) // NFT_REJECT_TCP_RST
 	} else {
@@ -214,18 +282,25 @@ func slowLink(p *place) (undo func(), err error) {
 	return func() { _ = errors.Join(shape(nil, "del", p.link), shape(p.within, "del", "eth0")) }, err
 }
 
-// starve lets a process have no more memory than it has.
+// starve lets a process have no more memory than it has. What is only reserved,
+// as Go reserves for the heap, does not count.
 func starve(pid int) error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	const data = 2 // RLIMIT_DATA, which syscall does not name
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return err
 	}
-	var pages uint64
-	if _, err := fmt.Sscan(string(status), &pages); err != nil {
-		return err
+	has := uint64(0)
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmData:"); ok {
+			_, _ = fmt.Sscan(rest, &has)
+		}
 	}
-	limit := syscall.Rlimit{Cur: pages * uint64(os.Getpagesize()), Max: pages * uint64(os.Getpagesize())}
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), syscall.RLIMIT_AS, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	if has == 0 {
+		return fmt.Errorf("the kernel does not say what memory process %d has", pid)
+	}
+	limit := syscall.Rlimit{Cur: has << 10, Max: has << 10}
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), data, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
 	if errno != 0 {
 		return errno
 	}
@@ -246,7 +321,7 @@ func remount(dir string, readOnly bool) error {
 func (n *namespaces) source(l loss) []byte {
 	switch {
 	case l.host:
-		return net.ParseIP(n.net + "1").To4()
+		return n.host()
 	case l.from != nil:
 		return net.ParseIP(l.from.ip).To4()
 	}

@@ -26,10 +26,11 @@ type place struct {
 	link             string // the bridge's end of its link
 }
 
-// loss is what a place does with packets that come in.
+// loss is what a place does with packets that come in, or go out as answers.
 type loss struct {
 	from    *place // nil: from anybody
 	host    bool   // from the callers of the API, who are at the bridge
+	answers bool   // what it says to those callers, but for the opening of connections
 	proto   string // tcp or udp; empty: both
 	port    int    // at either end; 0: any
 	percent int    // of them
@@ -45,6 +46,8 @@ type ground interface {
 	// lose adds to what a place loses; heal ends it at all places.
 	lose(at *place, l ...loss)
 	heal()
+	// lost is how many packets the losses of now have taken.
+	lost() uint64
 	// disk gives a directory on a disk of its own, of that many bytes, if it can.
 	disk(dir string, bytes int64) bool
 }
@@ -55,6 +58,7 @@ type loopback struct{ t testing.TB }
 func (l loopback) isolated() bool          { return false }
 func (l loopback) lose(*place, ...loss)    {}
 func (l loopback) heal()                   {}
+func (l loopback) lost() uint64            { return 0 }
 func (l loopback) disk(string, int64) bool { return false }
 
 func (l loopback) place(name string) *place {

@@ -40,19 +40,26 @@ func TestGroundLoses(t *testing.T) {
 	for name, l := range map[string]loss{
 		"from the bridge": {host: true, percent: 100}, "of TCP": {proto: "tcp", percent: 100},
 		"of the API": {port: apiPort, percent: 100}, "of everything": {percent: 100},
+		"of answers": {answers: true, percent: 100},
 	} {
 		g.lose(p, l)
 		if answers() {
 			t.Errorf("loss %s is none", name)
 		}
+		if g.lost() == 0 {
+			t.Errorf("loss %s counts nothing", name)
+		}
 		g.heal()
-		if !answers() {
+		if !answers() || g.lost() != 0 {
 			t.Errorf("loss %s did not heal", name)
 		}
 	}
 	g.lose(p, loss{proto: "udp", percent: 100}, loss{port: raftPort, percent: 100}, loss{from: &place{ip: "10.0.0.9"}, percent: 100})
 	if !answers() {
 		t.Error("what others lose is lost here, too")
+	}
+	if n := g.lost(); n != 0 {
+		t.Errorf("%d packets of others were lost here", n)
 	}
 	g.heal()
 	g.lose(p, loss{percent: 30})

@@ -44,6 +44,18 @@ type load struct {
 	clients []*client.Client
 	http    *http.Client
 	next    atomic.Int64 // number of the next caller
+
+	mu struct {
+		sync.Mutex
+		late    []string      // calls that went on past their deadline
+		refused []refusedRead // reads without an answer
+	}
+}
+
+// refusedRead is a read that failed: legal while something is broken.
+type refusedRead struct {
+	called, returned time.Duration
+	what             string
 }
 
 // startLoad starts all callers; they draw from the seed.
@@ -70,8 +82,12 @@ func startLoad(ctx context.Context, c *cluster, seed uint64) *load {
 	}
 	for i := range c.replicas {
 		one := l.dial(client.Options{Timeout: attemptTimeout}, c.replicas[i].place.api)
-		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.reads(ctx, id, r, one, client.Linearizable()) })
-		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.reads(ctx, id, r, one, client.Local()) })
+		spawn(func(ctx context.Context, id int, r *rand.Rand) {
+			l.reads(ctx, id, r, one, c.replicas[i].Name, client.Linearizable())
+		})
+		spawn(func(ctx context.Context, id int, r *rand.Rand) {
+			l.reads(ctx, id, r, one, c.replicas[i].Name, client.Local())
+		})
 	}
 	spawn(func(ctx context.Context, id int, r *rand.Rand) {
 		l.changes(ctx, id, r, l.dial(client.Options{Timeout: callTimeout}))
@@ -146,7 +162,7 @@ func (l *load) named(ctx context.Context, id int, r *rand.Rand) {
 			session = ""
 		}
 		o.Returned = l.now()
-		l.history.Record(o)
+		l.note(o, patience)
 	}
 }
 
@@ -225,21 +241,21 @@ func answered(o *check.Operation, m *rotav1.RrTopicsResponse) {
 func (l *load) library(ctx context.Context, id int, r *rand.Rand, c *client.Client, kind string) {
 	for rest(ctx, callPause/2+time.Duration(r.Int64N(int64(callPause)))) {
 		o := check.Operation{Client: id, Kind: check.RoundRobin, Pool: "worker", Key: l.key(kind, r, 2), Count: 1 + r.IntN(2), Called: l.now()}
-		call, cancel := context.WithTimeout(context.Background(), callTimeout)
+		patience := callTimeout
 		if r.IntN(20) == 0 {
-			cancel()
-			call, cancel = context.WithTimeout(context.Background(), time.Duration(r.Int64N(int64(4*time.Millisecond))))
+			patience = time.Duration(r.Int64N(int64(4 * time.Millisecond)))
 		}
+		call, cancel := context.WithTimeout(context.Background(), patience)
 		a, err := c.Pool(o.Pool).RRN(call, o.Key, o.Count)
 		cancel()
 		o.Returned = l.now()
 		o.Answers, o.Reason, o.Epoch, o.Position, o.ServedBy = a.Each, a.EmptyReason, a.Epoch, a.Position, a.ServedBy
-		l.record(o, err)
+		l.record(o, err, patience)
 	}
 }
 
-// record notes what a call of the library came to.
-func (l *load) record(o check.Operation, err error) {
+// record notes what a call of the library came to, which had that much time.
+func (l *load) record(o check.Operation, err error, deadline time.Duration) {
 	switch {
 	case err == nil:
 		o.Outcome = check.OK
@@ -248,11 +264,36 @@ func (l *load) record(o check.Operation, err error) {
 	default:
 		o.Outcome, o.Err = check.Failed, err.Error()
 	}
+	l.note(o, deadline)
+}
+
+// lateMax is how long after its deadline a call must have come back.
+const lateMax = time.Second
+
+// note keeps a call, and remembers one that came back too late.
+func (l *load) note(o check.Operation, deadline time.Duration) {
 	l.history.Record(o)
+	l.late(&o, deadline)
+}
+
+func (l *load) late(o *check.Operation, deadline time.Duration) {
+	if took := o.Returned - o.Called; took > deadline+lateMax {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.mu.late = append(l.mu.late, fmt.Sprintf("%s took %s, longer than its deadline of %s and a second", o, took, deadline))
+	}
+}
+
+// refused notes a read that has no answer: of its registry it says nothing.
+func (l *load) refused(o *check.Operation, err error) {
+	l.late(o, attemptTimeout)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.refused = append(l.mu.refused, refusedRead{called: o.Called, returned: o.Returned, what: fmt.Sprintf("%s: %v", o, err)})
 }
 
 // reads asks one replica: whose a key is, and now and then for the whole pool.
-func (l *load) reads(ctx context.Context, id int, r *rand.Rand, c *client.Client, how client.ReadOption) {
+func (l *load) reads(ctx context.Context, id int, r *rand.Rand, c *client.Client, of string, how client.ReadOption) {
 	var asked registry.ReadOptions
 	how(&asked)
 	for rest(ctx, callPause) {
@@ -272,9 +313,11 @@ func (l *load) reads(ctx context.Context, id int, r *rand.Rand, c *client.Client
 			o.Reason, o.Epoch, o.Position, o.ServedBy = a.EmptyReason, a.Epoch, a.Position, a.ServedBy
 		}
 		o.Returned = l.now()
-		if err == nil { // a read without an answer says nothing
-			l.record(o, nil)
+		if err != nil {
+			l.refused(&o, fmt.Errorf("%s read of %s: %w", asked.Consistency, of, err))
+			continue
 		}
+		l.record(o, nil, attemptTimeout)
 	}
 }
 
@@ -312,6 +355,6 @@ func (l *load) changes(ctx context.Context, id int, r *rand.Rand, c *client.Clie
 			at, err = c.UnregisterPool(context.Background(), spec.Name)
 		}
 		o.Position, o.ServedBy, o.Returned = at.Position, at.ServedBy, l.now()
-		l.record(o, err)
+		l.record(o, err, callTimeout)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,7 +47,8 @@ type round struct {
 	twins *place // where second processes of a node run
 	wg    sync.WaitGroup
 
-	windows []window
+	windows []*window
+	now     *window // of the fault that is injected
 	report  check.Report
 
 	mu struct {
@@ -62,16 +62,26 @@ type round struct {
 type window struct {
 	fault             fault
 	from, healed, end time.Duration
+	// vain says why the fault took no effect, and is empty if it did.
+	vain   string
+	loses  bool           // it makes places lose packets
+	proofs []func() error // nil before it heals, or the fault was vain
+	then   func()         // looks once more, after the recovery
+	hidden []string       // nodes that may be taken for dead of it
 }
 
 // newRound starts a cluster and its load.
 func newRound(t testing.TB, g ground, dir string, seed uint64, replicas int) *round {
 	t.Helper()
-	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir}
+	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir, now: &window{}}
 	r.c = newCluster(t, g, dir, replicas, workersOfRound)
 	r.twins = g.place("twin")
 	for _, one := range r.c.replicas {
-		r.base = append(r.base, r.usage(one))
+		base, err := usage(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.base = append(r.base, base)
 	}
 	r.load = startLoad(t.Context(), r.c, seed)
 	return r
@@ -127,13 +137,21 @@ func (r *round) others(than *replica) (list []*replica) {
 }
 
 // run injects faults, one after another, for that long. The first is the first of
-// the list, so that even a short run sees a change of leader.
+// the list, so that even a short run sees a change of leader. A fault that took no
+// effect is tried again, twice at most.
 func (r *round) run(d time.Duration, from []fault) {
 	r.wait(time.Second)
 	r.one(from[0])
+	again := 0
 	for end := time.Now().Add(d); time.Now().Before(end) && r.t.Context().Err() == nil; {
 		r.wait(time.Second + time.Duration(r.rand.Int64N(int64(time.Second))))
-		r.one(r.draw(from, d >= longEnough))
+		f := r.now.fault
+		if r.now.vain == "" || again == 2 {
+			f, again = r.draw(from, d >= longEnough), 0
+		} else {
+			again++
+		}
+		r.one(f)
 	}
 }
 
@@ -158,12 +176,14 @@ func (r *round) draw(from []fault, long bool) fault {
 
 // one injects one fault, takes it back, and waits for the recovery.
 func (r *round) one(f fault) {
-	w := window{fault: f, from: r.load.now()}
+	w := &window{fault: f, from: r.load.now()}
+	r.now = w
 	r.say("fault: %s (%s)", f.name, f.numbers)
 	heal := f.inject(r)
 	if f.most > f.least {
 		r.wait(f.least + time.Duration(r.rand.Int64N(int64(f.most-f.least))))
 	}
+	r.proven()
 	if heal != nil {
 		heal()
 	}
@@ -181,6 +201,9 @@ func (r *round) one(f fault) {
 	}
 	r.recovered(f.name, within)
 	w.end = r.load.now()
+	if w.then != nil {
+		w.then()
+	}
 	r.windows = append(r.windows, w)
 }
 
@@ -194,13 +217,13 @@ func (r *round) recovered(from string, within time.Duration) {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				err := r.probe(one, i)
-				if err == nil {
-					return
-				}
 				if time.Since(began) > within {
 					if _, said := late.LoadOrStore(one.Name, true); !said {
 						r.violate("recovery", "%s does not read and write %s after it has healed from %q: %v", one.Name, within, from, err)
 					}
+				}
+				if err == nil {
+					return
 				}
 				if !one.Running() && time.Since(began) < endedMax {
 					one.Start()
@@ -224,7 +247,7 @@ func (r *round) probe(one *replica, id int) error {
 	a, err := one.client.Pool("worker").RRN(ctx, o.Key, 1)
 	o.Returned = r.load.now()
 	o.Answers, o.Reason, o.Epoch, o.Position, o.ServedBy = a.Each, a.EmptyReason, a.Epoch, a.Position, a.ServedBy
-	r.load.record(o, err)
+	r.load.record(o, err, attemptTimeout)
 	if err != nil {
 		return err
 	}
@@ -232,11 +255,15 @@ func (r *round) probe(one *replica, id int) error {
 	return err
 }
 
+// stormClients are the numbers of those who storm.
+const stormClients = 2000
+
 // storm sends one request of a new session by many callers to all replicas, over
 // and over, until each has an answer.
 func (r *round) storm() {
 	session := r.load.open(r.t.Context(), r.rand)
 	if session == "" {
+		r.vain("there is no session to storm with")
 		return
 	}
 	key := r.load.key("storm", r.rand, 1)
@@ -244,10 +271,10 @@ func (r *round) storm() {
 		random := rand.New(rand.NewPCG(r.seed, uint64(10_000+i)))
 		r.wg.Go(func() {
 			for range 5 {
-				o := check.Operation{Client: 2000 + i, Kind: check.RoundRobin, Pool: "worker", Key: key, Count: 3, Session: session, Serial: 1, Called: r.load.now()}
+				o := check.Operation{Client: stormClients + i, Kind: check.RoundRobin, Pool: "worker", Key: key, Count: 3, Session: session, Serial: 1, Called: r.load.now()}
 				r.load.ask(&o, random, callTimeout)
 				o.Returned = r.load.now()
-				r.load.history.Record(o)
+				r.load.note(o, callTimeout)
 				rest(r.t.Context(), 200*time.Millisecond)
 			}
 		})
@@ -263,8 +290,10 @@ func (r *round) twin() func() {
 	p.Binary, p.Within = procs.FaultyBinary(r.t), r.twins.within
 	p.Args = []string{"agent", "--name", name, "--type", "worker", "--servers", strings.Join(r.c.apis(), ","), "--gossip", r.twins.gossp, "--insecure"}
 	if err := r.c.whole(); err != nil {
-		return nil // the first one does not live just now
+		r.vain("the first one may not live just now: %v", err)
+		return nil
 	}
+	r.hide(r.c.agents[0])
 	p.Start()
 	return func() {
 		for end := time.Now().Add(5 * time.Second); p.Running() && time.Now().Before(end); {
@@ -278,21 +307,13 @@ func (r *round) twin() func() {
 }
 
 // usage asks what a replica's process holds.
-func (r *round) usage(one *replica) check.Usage {
+func usage(one *replica) (check.Usage, error) {
 	u, err := check.Process(one.Pid())
 	if err != nil {
-		r.t.Logf("usage of %s: %v", one.Name, err)
+		return u, err
 	}
-	_, body, err := procs.Get("http://" + one.place.api + "/metrics")
-	if err != nil {
-		return u
-	}
-	for line := range strings.Lines(body) {
-		if rest, ok := strings.CutPrefix(line, "go_goroutines "); ok {
-			u.Goroutines, _ = strconv.Atoi(strings.TrimSpace(rest))
-		}
-	}
-	return u
+	u.Goroutines, err = metric(one, "go_goroutines")
+	return u, err
 }
 
 // finish ends the load, looks at what is left, stops all and judges.
@@ -348,17 +369,21 @@ func (r *round) lastReads() {
 		if o.Cursors == nil {
 			o.Cursors = []registry.Cursor{}
 		}
-		r.load.record(o, nil)
+		r.load.record(o, nil, 5*time.Second)
 	}
 }
 
 // leaks compares what the replicas hold with what they held before the load.
 func (r *round) leaks() {
-	may := check.Usage{Goroutines: 60, Descriptors: 24, Threads: 40, Resident: 512 << 20}
+	may := check.Usage{Goroutines: 40, Descriptors: 20, Threads: 12, Resident: 160 << 20}
 	for i, one := range r.c.replicas {
 		var found []check.Violation
 		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); r.wait(200 * time.Millisecond) {
-			now := r.usage(one)
+			now, err := usage(one)
+			if err != nil {
+				found = []check.Violation{{Check: "leak", Text: fmt.Sprintf("%s does not show what it holds: %v", one.Name, err)}}
+				continue
+			}
 			if found = check.Grown(one.Name, r.base[i], now, may); len(found) == 0 {
 				r.say("%s: %s; at first %s", one.Name, now, r.base[i])
 				break
@@ -389,7 +414,7 @@ func (r *round) judge() {
 	for _, one := range r.c.replicas {
 		r.report.Counters.SnapshotsUnderLoad += strings.Count(one.Log(), "Installed remote snapshot")
 	}
-	for _, v := range r.report.Violations {
+	for _, v := range append(r.report.Violations, r.promises(run.Ops)...) {
 		r.violate(v.Check, "%s", v.Text)
 	}
 }

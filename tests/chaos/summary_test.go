@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +19,9 @@ type summary struct {
 	rounds     int
 	counters   check.Counters
 	undecided  int
+	cursors    int
+	refused    int // reads
+	ground     string
 	violations []check.Violation
 	faults     map[string]*faultSummary
 }
@@ -26,6 +30,8 @@ type summary struct {
 type faultSummary struct {
 	fault    fault
 	times    int
+	took     int           // effect
+	why      string        // the last time that it took none
 	silence  time.Duration // the longest time without an answered round robin
 	recovery time.Duration // the longest from healed to recovered
 }
@@ -35,6 +41,8 @@ func (s *summary) add(r *round) {
 	s.rounds++
 	s.counters.Add(r.report.Counters)
 	s.undecided += r.report.Undecided
+	s.cursors += cursorsOf(r.load.history.Operations())
+	s.refused += len(r.load.mu.refused)
 	s.violations = append(s.violations, r.mu.violations...)
 	answered := answersOf(r.load.history.Operations())
 	for _, w := range r.windows {
@@ -43,10 +51,56 @@ func (s *summary) add(r *round) {
 			f = &faultSummary{fault: w.fault}
 			s.faults[w.fault.name] = f
 		}
-		f.times++
+		if f.times++; w.vain == "" {
+			f.took++
+		} else {
+			f.why = w.vain
+		}
 		f.silence = max(f.silence, silence(answered, w.from, w.end))
 		f.recovery = max(f.recovery, w.end-w.healed)
 	}
+}
+
+// provesMin is how long a run is in which each fault must have taken effect.
+const provesMin = 10 * time.Minute
+
+// honest says what the run of that length does not show, though it passed.
+func (s *summary) honest(d time.Duration) error {
+	var missing []error
+	if s.undecided*20 > s.cursors {
+		missing = append(missing, fmt.Errorf("porcupine had no time for %d of %d cursors, more than one in twenty", s.undecided, s.cursors))
+	}
+	for _, f := range s.faults {
+		if d >= provesMin && f.took == 0 {
+			missing = append(missing, fmt.Errorf("%q was tried %d times and never took effect: %s", f.fault.name, f.times, f.why))
+		}
+	}
+	return errors.Join(append(missing, s.counters.Require(required(d)))...)
+}
+
+// cursorsOf counts the cursors that callers turned.
+func cursorsOf(ops []check.Operation) int {
+	turned := map[string]bool{}
+	for i := range ops {
+		if ops[i].Kind == check.RoundRobin {
+			turned[ops[i].Key] = true
+		}
+	}
+	return len(turned)
+}
+
+// groundOf names a ground, and what cannot be done on it.
+func groundOf(g ground, why string) string {
+	if g.isolated() {
+		return "a network namespace for each process"
+	}
+	without := 0
+	for _, f := range faults() {
+		if f.isolated || f.ownDisk {
+			without++
+		}
+	}
+	return fmt.Sprintf("loopback (%s), without the %d faults of networks and full disks", why, without)
 }
 
 // answersOf gives when round robins were answered, in order.
@@ -73,12 +127,12 @@ func silence(answered []time.Duration, from, to time.Duration) (longest time.Dur
 func (s *summary) String() string {
 	var b strings.Builder
 	c := s.counters
-	fmt.Fprintf(&b, "chaos: seed %d, %d rounds, %s\n\n", s.seed, s.rounds, time.Since(s.began).Round(time.Second))
-	fmt.Fprintf(&b, "| fault | numbers | times | longest without a turn | slowest recovery |\n|---|---|---|---|---|\n")
-	total := 0
+	fmt.Fprintf(&b, "chaos: seed %d, %d rounds, %s, on %s\n\n", s.seed, s.rounds, time.Since(s.began).Round(time.Second), s.ground)
+	fmt.Fprintf(&b, "| fault | numbers | times | took effect | longest without a turn | slowest recovery |\n|---|---|---|---|---|---|\n")
+	total, took := 0, 0
 	for _, f := range slices.SortedFunc(maps.Values(s.faults), func(a, b *faultSummary) int { return cmp.Compare(a.fault.name, b.fault.name) }) {
-		total += f.times
-		fmt.Fprintf(&b, "| %s | %s | %d | %.2f s | %.2f s |\n", f.fault.name, f.fault.numbers, f.times, f.silence.Seconds(), f.recovery.Seconds())
+		total, took = total+f.times, took+f.took
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %.2f s | %.2f s |\n", f.fault.name, f.fault.numbers, f.times, f.took, f.silence.Seconds(), f.recovery.Seconds())
 	}
 	fmt.Fprintf(&b, "\n| | |\n|---|---|\n")
 	for _, row := range []struct {
@@ -86,6 +140,7 @@ func (s *summary) String() string {
 		n    int
 	}{
 		{"faults", total},
+		{"… that took effect", took},
 		{"operations", c.Operations},
 		{"… answered", c.OK},
 		{"… not done", c.Failed},
@@ -97,7 +152,9 @@ func (s *summary) String() string {
 		{"retries answered from the table after a change", c.RetriesAfterChange},
 		{"snapshots installed under load", c.SnapshotsUnderLoad},
 		{"follower reads within 10 ms of a change", c.FollowerReadsAtChange},
-		{"cursors that porcupine had no time for", s.undecided},
+		{"reads without an answer, in faults", s.refused},
+		{"cursors", s.cursors},
+		{"… that porcupine had no time for", s.undecided},
 		{"violations", len(s.violations)},
 	} {
 		fmt.Fprintf(&b, "| %s | %d |\n", row.what, row.n)

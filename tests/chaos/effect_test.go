@@ -1,0 +1,234 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/tests/procs"
+)
+
+const (
+	// proofMax is how much longer than it was to a fault may last until it has shown
+	// that it took effect.
+	proofMax = 8 * time.Second
+	// deadMax is how long after an agent's death the registry may call it alive:
+	// a leader's warm-up, and what gossip takes.
+	deadMax = 24 * time.Second
+	// connectionsMax is how many connections a replica without memory must bear.
+	connectionsMax = 3000
+)
+
+// lose adds to what a place loses for as long as the fault lasts. The kernel counts
+// what it loses: a fault of which it lost nothing took no effect.
+func (r *round) lose(at *place, l ...loss) {
+	r.now.loses = true
+	r.c.ground.lose(at, l...)
+}
+
+// hide notes that the fault may make the registry believe that a node is dead.
+func (r *round) hide(a *agent) { r.now.hidden = append(r.now.hidden, a.Name) }
+
+// vain notes that the fault that is injected now took no effect.
+func (r *round) vain(format string, args ...any) {
+	r.now.vain = fmt.Sprintf(format, args...)
+	r.say("no effect: %s", r.now.vain)
+}
+
+// prove adds what must be so before the fault is taken back, or it took no effect.
+func (r *round) prove(shown func() error) { r.now.proofs = append(r.now.proofs, shown) }
+
+// proven waits until everything shows that the fault took effect.
+func (r *round) proven() {
+	if r.now.loses {
+		r.prove(func() error {
+			if r.c.ground.lost() == 0 {
+				return fmt.Errorf("no packet was lost")
+			}
+			return nil
+		})
+	}
+	for _, shown := range r.now.proofs {
+		err := shown()
+		for end := time.Now().Add(proofMax); err != nil && time.Now().Before(end); err = shown() {
+			r.wait(50 * time.Millisecond)
+		}
+		if err != nil {
+			r.vain("%v", err)
+		}
+	}
+}
+
+// ended shows that one of some replicas has ended by itself.
+func ended(who ...*replica) func() error {
+	return func() error {
+		for _, one := range who {
+			if !one.Running() {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s has not ended of it", who[0].Name)
+	}
+}
+
+// freezeInSnapshot stops a follower that was away in the middle of the snapshot
+// that it needs. Slow links make it take its time.
+func (r *round) freezeInSnapshot(one *replica) func() {
+	r.kill(one)
+	r.wait(5 * time.Second)
+	undo, err := slowLink(one.place)
+	if err != nil && r.c.ground.isolated() {
+		r.say("links cannot be slowed: %v", err)
+	}
+	mark := len(one.Log())
+	one.Start()
+	begun := func() bool { return strings.Contains(after(one, mark), "creating new snapshot") }
+	for end := time.Now().Add(5 * time.Second); !begun() && time.Now().Before(end); {
+		r.wait(time.Millisecond)
+	}
+	thaw := r.freeze(one)
+	const installed = "Installed remote snapshot"
+	if !begun() || strings.Contains(after(one, mark), installed) {
+		r.vain("%s was not in a snapshot when it was stopped", one.Name)
+	}
+	r.now.then = func() {
+		if r.now.vain == "" && !strings.Contains(after(one, mark), installed) {
+			r.vain("%s did not install the snapshot in which it was stopped", one.Name)
+		}
+	}
+	return func() {
+		thaw()
+		undo()
+	}
+}
+
+// after is what a replica's log has behind a mark.
+func after(one *replica, mark int) string {
+	f, err := os.Open(one.logFile)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.NewSectionReader(f, int64(mark), 1<<30))
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// starve lets a replica have no more memory, and has it need some: callers who
+// open connections and do not go on. It must end by itself.
+func (r *round) starve(one *replica) func() {
+	if err := starve(one.Pid()); err != nil {
+		r.vain("%s cannot be starved: %v", one.Name, err)
+		return nil
+	}
+	r.say("%s gets no more memory", one.Name)
+	var open []net.Conn
+	for end := time.Now().Add(10 * time.Second); one.Running() && len(open) < connectionsMax && time.Now().Before(end); {
+		c, err := net.DialTimeout("tcp", one.place.api, 200*time.Millisecond)
+		if err != nil {
+			r.wait(10 * time.Millisecond)
+			continue
+		}
+		_, _ = io.WriteString(c, "GET /metrics HTTP/1.1\r\n")
+		open = append(open, c)
+	}
+	r.say("%s runs %t, with %d connections", one.Name, one.Running(), len(open))
+	for _, c := range open {
+		_ = c.Close()
+	}
+	r.prove(ended(one))
+	return func() {
+		if one.Running() {
+			r.kill(one)
+		}
+	}
+}
+
+// killAgent kills a node's process; every other time it waits until the registry
+// calls the node failed, which it must in time.
+func (r *round) killAgent(one *agent) {
+	r.hide(one)
+	r.say("kill -9 of %s", one.Name)
+	one.Kill()
+	if r.rand.IntN(2) == 0 {
+		return
+	}
+	began := time.Now()
+	for err := r.failed(one); err != nil; err = r.failed(one) {
+		if time.Since(began) > deadMax {
+			r.violate("death", "%s has been dead for %s, and is not failed: %v", one.Name, deadMax, err)
+			return
+		}
+		r.wait(50 * time.Millisecond)
+	}
+	r.say("%s is failed %s after its death", one.Name, time.Since(began).Round(time.Millisecond))
+}
+
+// failed is nil when the registry calls a node failed.
+func (r *round) failed(one *agent) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), attemptTimeout)
+	defer cancel()
+	list, err := r.c.replicas[0].client.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range list.Nodes {
+		if n.Name == registry.NodeName(one.Name) && n.State != registry.Failed {
+			return fmt.Errorf("it is %s", n.State)
+		}
+	}
+	return nil
+}
+
+// split divides replicas and agents into two sides, which lose each other's gossip
+// alone. Before it heals, one of the witnesses must have lost somebody of its view.
+func (r *round) split(side []*place, witnesses ...*replica) {
+	var rest []*place
+	for _, p := range r.c.places() {
+		if !slices.Contains(side, p) {
+			rest = append(rest, p)
+		}
+	}
+	r.say("gossip is split: %v and the others", side)
+	for _, a := range side {
+		for _, b := range rest {
+			r.lose(a, loss{from: b, port: gossipPort, percent: 100})
+			r.lose(b, loss{from: a, port: gossipPort, percent: 100})
+		}
+	}
+	r.prove(func() error {
+		for _, one := range witnesses {
+			if n, err := members(one); err == nil && n < len(r.c.places()) {
+				r.say("%s sees %d of %d", one.Name, n, len(r.c.places()))
+				return nil
+			}
+		}
+		return fmt.Errorf("nobody was lost of the view of %s", witnesses[0].Name)
+	})
+}
+
+// members is how many a replica's gossip shows, itself included.
+func members(one *replica) (int, error) { return metric(one, "rota_gossip_members") }
+
+// metric asks a replica for one of its metrics.
+func metric(one *replica, name string) (int, error) {
+	status, body, err := procs.Get("http://" + one.place.api + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(body) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.Atoi(strings.TrimSpace(rest))
+		}
+	}
+	return 0, fmt.Errorf("%s does not show %s: %d", one.Name, name, status)
+}
