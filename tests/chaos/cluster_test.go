@@ -123,8 +123,8 @@ func (c *cluster) ready() error {
 	return nil
 }
 
-// whole is nil when every replica shows every worker alive, and has everybody in
-// its view of gossip.
+// whole is nil when every replica shows every worker alive, and has every replica
+// in its view of gossip.
 func (c *cluster) whole() error {
 	for _, r := range c.replicas {
 		ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Second)
@@ -142,8 +142,12 @@ func (c *cluster) whole() error {
 				return fmt.Errorf("%s does not show %s alive", r.Name, a.Name)
 			}
 		}
-		if n, err := members(r); err != nil || n < len(c.places()) {
-			return fmt.Errorf("%s sees %d of %d by gossip: %w", r.Name, n, len(c.places()), err)
+		n, err := members(r)
+		if err != nil {
+			return err
+		}
+		if n < len(c.replicas) {
+			return fmt.Errorf("%s sees %d of %d replicas by gossip", r.Name, n, len(c.replicas))
 		}
 	}
 	return nil

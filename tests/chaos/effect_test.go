@@ -207,8 +207,8 @@ func (r *round) split(side []*place, witnesses ...*replica) {
 	}
 	r.prove(func() error {
 		for _, one := range witnesses {
-			if n, err := members(one); err == nil && n < len(r.c.places()) {
-				r.say("%s sees %d of %d", one.Name, n, len(r.c.places()))
+			if n, err := members(one); err == nil && n < len(r.c.replicas) {
+				r.say("%s sees %d of %d replicas by gossip", one.Name, n, len(r.c.replicas))
 				return nil
 			}
 		}
@@ -216,7 +216,7 @@ func (r *round) split(side []*place, witnesses ...*replica) {
 	})
 }
 
-// members is how many a replica's gossip shows, itself included.
+// members is how many replicas one of them sees by gossip, itself included.
 func members(one *replica) (int, error) { return metric(one, "rota_gossip_members") }
 
 // metric asks a replica for one of its metrics.
