@@ -154,9 +154,9 @@ func TestFlippedBits(t *testing.T) {
 	goesOn("flipped bits")
 }
 
-// TestDamagedSnapshots claims that a replica with snapshots that are torn, or have
-// flipped bits, (F27, F28) gives no wrong answer: it comes up from what is whole,
-// or ends and says why. With its own store put back it goes on.
+// TestDamagedSnapshots claims that a replica whose snapshots are all torn, or have
+// flipped bits, (F27, F28) gives no wrong answer: it ends and says why. With its
+// own store put back it goes on.
 func TestDamagedSnapshots(t *testing.T) {
 	for name, damage := range map[string]func([]byte) []byte{
 		"flipped": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
@@ -179,7 +179,7 @@ func TestDamagedSnapshots(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			endsSaying(r, one, "does not reach back to the newest snapshot")
+			endsSaying(r, one, "cannot go on: raft: failed to load any existing snapshots")
 			goesOn("damaged snapshots")
 		})
 	}
