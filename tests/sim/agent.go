@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rota-registry/rota/gossip"
@@ -17,8 +18,8 @@ import (
 )
 
 // Agent is a host on which a node's process runs, or not. It does what rota
-// agent does: it joins, gossips, looks at its record, and asks for new seeds
-// when no replica is in view.
+// agent does: it joins, gossips, attends a replica, looks at its record, and asks
+// for new seeds when no replica is in view.
 type Agent struct {
 	cluster *Cluster
 	Name    registry.NodeName
@@ -35,17 +36,22 @@ const (
 
 // agentLife is one run of the process.
 type agentLife struct {
-	agent  *Agent
-	client *client.Client
-	life   client.Life
-	stop   context.CancelFunc
-	done   chan error
+	agent *Agent
+	life  client.Life
+	stop  context.CancelFunc
+	done  chan error
+
+	// client is made of servers, the configured ones first; another takes its
+	// place when others are told of. Both are run's to change.
+	client              atomic.Pointer[client.Client]
+	configured, servers []string
 
 	mu struct {
 		sync.Mutex
-		seeds  []string
-		gossip *gossip.Gossip // nil until it has joined
-		over   *simnet.Transport
+		seeds   []string
+		gossip  *gossip.Gossip // nil until it has joined
+		over    *simnet.Transport
+		attends registry.ReplicaName
 	}
 }
 
@@ -77,27 +83,34 @@ func (c *Cluster) RestartAgent(a *Agent) {
 	c.t.Helper()
 	c.Net.Boot(a.host.IP())
 	c.Story.note("start agent %s", a.Name)
-	dialled, err := client.Dial(c.apis(), client.Options{
-		Timeout: 2500 * time.Millisecond, AttemptTimeout: 800 * time.Millisecond, By: "agent " + string(a.Name), Dial: apiDial(a.host),
-	})
-	if err != nil {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &agentLife{agent: a, stop: stop, done: make(chan error, 1), configured: turned(c.apis(), slices.Index(c.agents, a))}
+	l.life = client.Life{Name: a.Name, Type: a.Type, Address: net.JoinHostPort(a.host.IP(), "7702"), Boot: newBoot()}
+	if err := l.dial(l.configured); err != nil {
+		stop()
 		c.t.Fatalf("agent %s: %v", a.Name, err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	l := &agentLife{agent: a, client: dialled, stop: stop, done: make(chan error, 1)}
-	l.life = client.Life{Name: a.Name, Type: a.Type, Address: net.JoinHostPort(a.host.IP(), "7702"), Boot: newBoot()}
 	a.life = l
 	go func() { l.done <- l.run(ctx) }()
 }
 
 func newBoot() registry.BootID { return registry.BootID(fmt.Sprintf("%016x", rand.Uint64())) }
 
-// KillAgent ends an agent's process as kill -9 does.
+// KillAgent ends an agent's process as kill -9 does: its connections are reset.
 func (c *Cluster) KillAgent(a *Agent) {
 	c.t.Helper()
 	c.Story.note("kill agent %s", a.Name)
 	c.Net.Crash(a.host.IP())
 	c.must("kill agent "+string(a.Name), a.end())
+}
+
+// PowerOffAgent ends an agent's host without a word to anybody: it says no
+// goodbye, and its connections stay as they are at the other end.
+func (c *Cluster) PowerOffAgent(a *Agent) {
+	c.t.Helper()
+	c.Story.note("power off agent %s", a.Name)
+	c.Net.PowerOff(a.host.IP())
+	c.must("power off agent "+string(a.Name), a.end())
 }
 
 func (a *Agent) running() bool { return a.life != nil }
@@ -111,7 +124,6 @@ func (a *Agent) end() error {
 		l.mu.over.EndDials()
 	}
 	l.mu.Unlock()
-	_ = l.client.Close() // it always gives nil
 	return <-l.done
 }
 
@@ -131,6 +143,7 @@ func (a *Agent) members() []gossip.Member {
 
 // run lives until ctx ends, or until its name is another's.
 func (l *agentLife) run(ctx context.Context) error {
+	defer func() { _ = l.client.Load().Close() }() // it always gives nil
 	id, err := l.join(ctx)
 	if err != nil {
 		return ignoreEnd(ctx, err)
@@ -139,7 +152,12 @@ func (l *agentLife) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, leave := context.WithCancel(ctx)
+	var attends sync.WaitGroup
+	attends.Go(func() { l.attend(ctx) })
 	err = l.watch(ctx, g)
+	leave()
+	attends.Wait()
 	return errors.Join(err, g.Close())
 }
 
@@ -152,11 +170,11 @@ func ignoreEnd(ctx context.Context, err error) error {
 
 func (l *agentLife) join(ctx context.Context) (registry.ClusterID, error) {
 	for {
-		admission, err := l.client.Join(ctx, l.life)
+		admission, err := l.client.Load().Join(ctx, l.life)
 		switch {
 		case err == nil:
 			l.setSeeds(admission.Seeds)
-			return admission.ClusterID, nil
+			return admission.ClusterID, l.meet(admission.Servers)
 		case ctx.Err() != nil, errors.Is(err, registry.ErrInvalid):
 			return "", err
 		}
@@ -189,20 +207,18 @@ func (l *agentLife) startGossip(id registry.ClusterID) (*gossip.Gossip, error) {
 func (l *agentLife) watch(ctx context.Context, g *gossip.Gossip) error {
 	seen := time.Now()
 	for sleep(ctx, agentLookEvery+rand.N(agentLookEvery/2)) {
-		var seeds []string
-		for _, m := range g.Members() {
-			if m.Role == gossip.Replica {
-				seeds = append(seeds, m.Addr)
-			}
-		}
+		apis, seeds := replicasAmong(g.Members())
 		if len(seeds) > 0 {
 			seen = time.Now()
 			l.setSeeds(slices.Compact(append(seeds, l.seeds()...)))
 		}
-		record, err := l.client.Node(ctx, l.life.Name, client.AtLeast(0))
+		if err := l.meet(apis); err != nil {
+			return err
+		}
+		record, err := l.client.Load().Node(ctx, l.life.Name, client.AtLeast(0))
 		if errors.Is(err, registry.ErrNotFound) || time.Since(seen) > agentLonelyMax {
 			seen = time.Now()
-			if admission, err := l.client.Join(ctx, l.life); err == nil {
+			if admission, err := l.client.Load().Join(ctx, l.life); err == nil {
 				l.setSeeds(admission.Seeds)
 			}
 			continue
@@ -212,6 +228,15 @@ func (l *agentLife) watch(ctx context.Context, g *gossip.Gossip) error {
 		}
 	}
 	return nil
+}
+
+func replicasAmong(members []gossip.Member) (apis, seeds []string) {
+	for _, m := range members {
+		if m.Role == gossip.Replica {
+			apis, seeds = append(apis, m.API), append(seeds, m.Addr)
+		}
+	}
+	return apis, seeds
 }
 
 func (l *agentLife) setSeeds(seeds []string) {

@@ -94,6 +94,18 @@ func agentFaults() []kindOfFault {
 				c.KillAgent(a)
 			}
 		}},
+		{"an agent loses power", func(c *Cluster, rnd *rand.Rand) {
+			if a := pick(rnd, c.agents); a.running() {
+				c.PowerOffAgent(a)
+			}
+		}},
+		{"an agent's calls are reset", func(c *Cluster, rnd *rand.Rand) {
+			a := pick(rnd, c.agents)
+			for range 1 + rnd.IntN(3) { // each is a hint that it has died, and false
+				c.Cut(string(a.Name)).On(simnet.API).Reset(c.otherReplicas(nil)...)
+				time.Sleep(time.Duration(rnd.IntN(1000)) * time.Millisecond)
+			}
+		}},
 		{"an agent restarts", func(c *Cluster, rnd *rand.Rand) {
 			a := pick(rnd, c.agents)
 			if a.running() {

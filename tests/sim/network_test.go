@@ -1,10 +1,14 @@
 package sim_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/registry/hrw"
+	"github.com/rota-registry/rota/tests/check"
 	"github.com/rota-registry/rota/tests/sim"
 	"github.com/rota-registry/rota/tests/simnet"
 )
@@ -14,20 +18,34 @@ func mix() sim.Mix {
 	return sim.Mix{Sessions: 2, Libraries: 1, Plain: 1, Readers: 2, Writers: 1, Watchers: 1, Pause: 60 * time.Millisecond}
 }
 
+// answeredMin is how many operations of a story's users must have succeeded: by
+// fewer it is not judged.
+const answeredMin = 150
+
 // underLoad tells a story to a cluster whose users work, and judges what they
 // saw. After the story everything heals, and the cluster recovers.
 func underLoad(t *testing.T, options sim.Options, story func(t *testing.T, c *sim.Cluster)) {
 	t.Helper()
+	underLoadOf(t, mix(), options, story)
+}
+
+// underLoadOf is underLoad with other users.
+func underLoadOf(t *testing.T, users sim.Mix, options sim.Options, story func(t *testing.T, c *sim.Cluster)) {
+	t.Helper()
 	scenario(t, options, func(t *testing.T, c *sim.Cluster) {
 		c.StartAgents(3)
-		w := c.Work(mix(), options.Seed)
+		w := c.Work(users, options.Seed)
 		time.Sleep(time.Second)
 		story(t, c)
 		c.Heal()
 		c.RestartAll()
 		c.Recovers()
 		w.Stop()
-		w.Judge()
+		saw := w.Judge()
+		t.Logf("%+v", saw)
+		if err := saw.Require(check.Counters{OK: answeredMin}); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -141,20 +159,42 @@ func TestHalfOfGossipIsGone(t *testing.T) {
 }
 
 // F18: gossip is split for longer than it remembers its dead while Raft is whole,
-// and the reverse.
+// and the reverse. Raft serves on all sides of gossip's split, which have forgotten
+// each other; and a replica that Raft does not reach answers nothing, though all
+// are in its view.
 func TestASplitThatIsLongerThanGossipRemembers(t *testing.T) {
-	for _, planes := range []simnet.Plane{simnet.Gossip, simnet.Raft | simnet.API} {
-		scenario(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
-			c.StartAgents(4)
-			c.Cut("r1", "worker-1", "worker-2").On(planes).From("r2", "r3", "worker-3", "worker-4")
+	slow := mix()
+	slow.Pause = 500 * time.Millisecond
+	split := func(planes simnet.Plane, tookEffect func(*testing.T, *sim.Cluster)) {
+		underLoadOf(t, slow, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
+			c.Cut("r1", "worker-1").On(planes).From("r2", "r3", "worker-2", "worker-3")
 			time.Sleep(5 * time.Minute)
-			c.Heal()
-			c.Recovers()
+			tookEffect(t, c)
 		})
 	}
+	split(simnet.Gossip, func(t *testing.T, c *sim.Cluster) {
+		for name, want := range map[registry.ReplicaName]int{"r1": 1, "r2": 2, "r3": 2} {
+			if n := c.Replica(name).Self().GossipMembers; n != want {
+				t.Errorf("%s has %d replicas in view, and %d are on its side", name, n, want)
+			}
+		}
+		c.EventuallyServes(time.Second)
+	})
+	split(simnet.Raft|simnet.API, func(t *testing.T, c *sim.Cluster) {
+		c.EventuallyWhole(time.Second)
+		c.EventuallyServesAt(time.Second, c.Replica("r2"), c.Replica("r3"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got, err := c.Replica("r1").Probe().Pool("main").HRW(ctx, hrw.String("x")); err == nil {
+			t.Errorf("r1 answers, and no other replica reaches it: %+v", got)
+		}
+	})
 }
 
-// F19: packets come twice, and in another order.
+// F19: packets come twice, and in another order. This is gossip's alone: Raft and
+// the API speak over streams, which a network cannot repeat or mix up. So it
+// tests promises 5 and 6, that no node is lost by it and gossip is whole after
+// it; not promise 4, for it does not touch the log.
 func TestPacketsAreDoubledAndMixedUp(t *testing.T) {
 	underLoad(t, sim.Options{}, func(_ *testing.T, c *sim.Cluster) {
 		for _, r := range c.Replicas() {
@@ -259,24 +299,6 @@ func TestAllReplicasComeBackElsewhere(t *testing.T) {
 		}
 		c.AskAt()
 		c.Recovers()
-	})
-}
-
-// An agent that is killed is known to be dead, and
-// its successor of the same name is taken at once.
-func TestAnAgentDiesAndComesBack(t *testing.T) {
-	scenario(t, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
-		c.StartAgents(4)
-		time.Sleep(30 * time.Second) // past the leader's warm-up
-		dead := c.Agents()[0]
-		start := time.Now()
-		c.KillAgent(dead)
-		c.EventuallyKnows(15 * time.Second)
-		t.Logf("a killed agent was known after %v", time.Since(start))
-		start = time.Now()
-		c.RestartAgent(dead)
-		c.EventuallyKnows(5 * time.Second)
-		t.Logf("and its next life after %v", time.Since(start))
 	})
 }
 

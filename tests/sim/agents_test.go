@@ -1,0 +1,130 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/gossip"
+	"github.com/rota-registry/rota/tests/sim"
+	"github.com/rota-registry/rota/tests/simnet"
+)
+
+// The promises of failure detection, outside a leader's warm-up.
+const (
+	killedKnown   = time.Second
+	powerOffKnown = 8 * time.Second
+	// freezeWindow is how long registry remembers failures that might be the
+	// beginning of many: stories let it pass between deaths.
+	freezeWindow = 30 * time.Second
+	// attendWithin is longer than the longest pause before an agent attends again.
+	attendWithin = 25 * time.Second
+)
+
+// withAgents starts agents, waits until all attend a replica and the leader has
+// warmed up, and gives the failures from then on.
+func withAgents(c *sim.Cluster, n int) (failed func() []string) {
+	c.StartAgents(n)
+	c.Eventually(attendWithin, "the agents attend", c.AgentsAttend)
+	time.Sleep(2*gossip.LAN.Suspicion(len(c.Hosts())) + time.Second)
+	return failures(c)
+}
+
+// attending gives an agent that attends a replica.
+func attending(t *testing.T, c *sim.Cluster, r *sim.Replica) *sim.Agent {
+	t.Helper()
+	for _, a := range c.Agents() {
+		if a.Attends() == r.Name {
+			return a
+		}
+	}
+	t.Fatalf("nobody attends %s", r.Name)
+	return nil
+}
+
+// wantFailed wants these nodes declared failed, each once, and nobody else.
+func wantFailed(t *testing.T, failed func() []string, n int) {
+	t.Helper()
+	if list := failed(); len(list) != n {
+		t.Errorf("%d deaths, and these were declared failed: %v", n, list)
+	}
+}
+
+// An agent that is killed is known to be dead at each replica within a second,
+// whichever it attended, and so are two at once; and its successor of the same
+// name is taken at once.
+func TestAKilledAgentIsFailedWithinASecond(t *testing.T) {
+	scenario(t, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
+		failed := withAgents(c, 10)
+		kill := func(dead ...*sim.Agent) {
+			start := time.Now()
+			for _, a := range dead {
+				c.KillAgent(a)
+			}
+			c.EventuallyKnows(killedKnown)
+			t.Logf("%d killed were known after %v", len(dead), time.Since(start))
+			for _, a := range dead {
+				c.RestartAgent(a)
+			}
+			c.EventuallyKnows(5 * time.Second)
+			time.Sleep(freezeWindow)
+			c.Eventually(attendWithin, "the agents attend", c.AgentsAttend)
+		}
+		for _, r := range c.Replicas() {
+			kill(attending(t, c, r))
+		}
+		kill(c.Agents()[8:]...)
+		wantFailed(t, failed, 5)
+	})
+}
+
+// A host that lost its power says nothing, and is known to be dead within 8 s.
+func TestAHostThatLostPowerIsFailedWithinEightSeconds(t *testing.T) {
+	for _, n := range []int{3, 7, 10} {
+		scenario(t, sim.Options{Seed: uint64(n)}, func(t *testing.T, c *sim.Cluster) {
+			failed := withAgents(c, n)
+			for _, dead := range c.Agents()[:3] {
+				start := time.Now()
+				c.PowerOffAgent(dead)
+				c.EventuallyKnows(powerOffKnown)
+				t.Logf("of %d nodes, one without power was known after %v", n, time.Since(start))
+				c.RestartAgent(dead)
+				c.EventuallyKnows(5 * time.Second)
+				time.Sleep(freezeWindow)
+			}
+			wantFailed(t, failed, 3)
+		})
+	}
+}
+
+// The stream by which an agent attends a replica breaks, and the agent lives:
+// gossip reaches it, and nobody is declared failed. It attends again each time.
+func TestABrokenStreamFailsNobody(t *testing.T) {
+	scenario(t, sim.Options{}, func(t *testing.T, c *sim.Cluster) {
+		const times = 5
+		failed := withAgents(c, 4)
+		before := c.Net.Counts().Reset
+		for range times {
+			c.Eventually(attendWithin, "the agents attend", c.AgentsAttend)
+			time.Sleep(6 * time.Second) // and longer than that the pauses would grow
+			for _, a := range c.Agents() {
+				c.Cut(string(a.Name)).On(simnet.API).Reset(sim.Replicas(c.Replicas()).Names()...)
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if n := c.Net.Counts().Reset - before; n < times*len(c.Agents()) {
+			t.Errorf("%d streams were reset, and %d agents %d times should have lost theirs", n, len(c.Agents()), times)
+		}
+		wantFailed(t, failed, 0)
+		for _, a := range c.Agents() { // in silence this time
+			c.Cut(string(a.Name)).On(simnet.API).From(sim.Replicas(c.Replicas()).Names()...)
+		}
+		time.Sleep(time.Minute)
+		if err := c.AgentsAttend(); err == nil {
+			t.Error("the agents attend replicas that they cannot reach")
+		}
+		wantFailed(t, failed, 0)
+		c.Heal()
+		c.Recovers()
+		c.Eventually(attendWithin, "the agents attend", c.AgentsAttend)
+	})
+}
