@@ -36,6 +36,23 @@ func processFaults() []kindOfFault {
 		}},
 		{"a replica loses power", func(c *Cluster, rnd *rand.Rand) { c.with(rnd, func(r *Replica) { c.PowerOff(r) }) }},
 		{"the leader stops in order", func(c *Cluster, _ *rand.Rand) { c.ifLed(func(r *Replica) { c.Stop(r) }) }},
+		{"leaders stop in order, one after the other", func(c *Cluster, rnd *rand.Rand) {
+			for range 1 + rnd.IntN(4) { // reads go on until the very change
+				c.ifLed(func(r *Replica) {
+					c.Stop(r)
+					time.Sleep(time.Duration(300+rnd.IntN(700)) * time.Millisecond)
+					c.Start(r)
+				})
+				time.Sleep(time.Second)
+			}
+		}},
+		{"the leader's answers die with it", func(c *Cluster, rnd *rand.Rand) {
+			c.ifLed(func(r *Replica) { // what it has taken, others are asked again
+				c.Cut(string(r.Name)).On(simnet.API).OneWay().FromAll()
+				time.Sleep(time.Duration(100+rnd.IntN(200)) * time.Millisecond)
+				c.Kill(r)
+			})
+		}},
 		{"the leader pauses", func(c *Cluster, rnd *rand.Rand) {
 			c.ifLed(func(r *Replica) { c.Pause(r, time.Duration(200+rnd.IntN(4800))*time.Millisecond) })
 		}},

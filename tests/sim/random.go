@@ -37,18 +37,30 @@ func randomOptions(rnd *rand.Rand, seed uint64) Options {
 	if rnd.IntN(2) == 0 {
 		o.Timings.Lease = 500 * time.Millisecond // as long as it may be
 	}
+	if rnd.IntN(2) == 0 {
+		o.Timings.Commit = swiftCommit
+	}
 	if rnd.IntN(2) == 0 { // whoever misses a few seconds gets a snapshot
 		o.Timings.SnapshotEvery, o.Timings.SnapshotLook, o.Timings.Trailing = 30, 500*time.Millisecond, 2*skippedMax
 	}
 	return o
 }
 
-// slowRaft gives the replicas a distance, so that commits take a while and are
-// under way when a fault comes.
+// slowRaft gives the replicas of every other run a distance, so that commits take
+// a while and are under way when a fault comes.
 func (c *Cluster) slowRaft(rnd *rand.Rand) {
-	c.distance = time.Duration(rnd.IntN(15)) * time.Millisecond
-	c.spread()
+	if !c.options.swift() {
+		c.distance = time.Duration(rnd.IntN(15)) * time.Millisecond
+		c.spread()
+	}
 }
+
+// swiftCommit is the product's own Timings.Commit.
+const swiftCommit = 5 * time.Millisecond
+
+// swift is a cluster whose followers hear of a commit as soon as the product's do,
+// and answer reads within milliseconds of a change of leader.
+func (o Options) swift() bool { return o.Timings.Commit == swiftCommit }
 
 // spread puts the distance between replicas.
 func (c *Cluster) spread() {

@@ -41,7 +41,9 @@ func TestRandomSimulations(t *testing.T) {
 	if *runs < provesFrom {
 		return
 	}
-	if err := sum.Require(check.Counters{ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5}); err != nil {
+	if err := sum.Require(check.Counters{
+		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, UnknownCommitted: 1, UnknownNot: 5,
+	}); err != nil {
 		t.Error(err)
 	}
 }

@@ -15,9 +15,14 @@ import (
 	"github.com/rota-registry/rota/fsm"
 	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
+	"github.com/rota-registry/rota/tests/check"
 	"github.com/rota-registry/rota/tests/sim"
 	"github.com/rota-registry/rota/tests/simnet"
 )
+
+// hour is that of a bad hour: who looks for what it spends its time on makes it
+// shorter.
+const hour = time.Hour
 
 // What is simulated at size takes minutes: without -large it is done smaller.
 var large = flag.Bool("large", false, "an hour with 10 % loss; a bad hour of 100 nodes and 7 replicas; 500 nodes that gossip")
@@ -84,12 +89,22 @@ func TestABadHour(t *testing.T) {
 		c.StartAgents(sized(20, 100))
 		w := c.Work(sim.Mix{Sessions: 1, Libraries: 1, Readers: 1, Pause: sized(200*time.Millisecond, time.Second)}, 1)
 		rnd := rand.New(rand.NewPCG(1, 1))
-		for end := time.Now().Add(sized(3*time.Minute, time.Hour)); time.Now().Before(end); {
+		failed := failures(c)
+		rounds := 0
+		for end := time.Now().Add(sized(3*time.Minute, hour)); time.Now().Before(end); rounds++ {
 			c.Round(rnd)
 			time.Sleep(20 * time.Second)
 		}
 		w.Stop()
-		t.Logf("%+v", w.Judge())
+		saw := w.Judge()
+		t.Logf("%d rounds of faults, %d nodes failed: %+v", rounds, len(failed()), saw)
+		least := sized(check.Counters{OK: 500, LeaderChanges: 1}, check.Counters{OK: 5000, LeaderChanges: 30, ChangesInFlight: 5})
+		if err := saw.Require(least); err != nil {
+			t.Error(err)
+		}
+		if n := sized(5, 100); rounds < n {
+			t.Errorf("%d rounds of faults, and at least %d are wanted", rounds, n)
+		}
 	})
 }
 
