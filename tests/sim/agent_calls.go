@@ -50,7 +50,7 @@ func (l *agentLife) meet(told []string) error {
 
 // turned gives a list that begins elsewhere. Each agent begins with another
 // replica, as rota agent does by chance: so each replica is attended.
-func turned(list []string, by int) []string {
+func turned[T any](list []T, by int) []T {
 	by %= len(list)
 	return slices.Concat(list[by:], list[:by])
 }

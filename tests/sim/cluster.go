@@ -202,8 +202,15 @@ func (c *Cluster) Eventually(within time.Duration, what string, holds func() err
 	}
 }
 
+// Who waits for seconds is told within a tenth of one, and who waits for a minute
+// within two: to look at a hundred views costs more than what they do meanwhile.
+const (
+	lookEvery  = 20 * time.Millisecond
+	looksAWait = 300
+)
+
 func (c *Cluster) await(within time.Duration, holds func() error) error {
-	for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+	for start := time.Now(); ; time.Sleep(max(lookEvery, within/looksAWait)) {
 		err := holds()
 		if err == nil || time.Since(start) > within {
 			return err

@@ -19,7 +19,7 @@ func Random(t testing.TB, seed uint64) check.Counters {
 	c.slowRaft(rnd)
 	c.StartAgents(2 + rnd.IntN(3))
 	w := c.Work(Mix{
-		Sessions: 1 + rnd.IntN(3), Libraries: 1 + rnd.IntN(2), Plain: rnd.IntN(2), Readers: 1 + rnd.IntN(2), Writers: rnd.IntN(2), Watchers: rnd.IntN(2),
+		Sessions: 1 + rnd.IntN(3), Libraries: 1 + rnd.IntN(2), Plain: rnd.IntN(2), Readers: 2 + rnd.IntN(2), Writers: rnd.IntN(2), Watchers: rnd.IntN(2),
 		Pause: 30*time.Millisecond + time.Duration(rnd.IntN(90))*time.Millisecond,
 	}, seed)
 	for range 1 + rnd.IntN(2) {

@@ -109,8 +109,11 @@ func (c *Cluster) gossipIsWhole() error {
 		}
 	}
 	for _, a := range c.agents {
-		if n := len(running) + len(lives); a.running() && len(a.members()) != n {
-			return fmt.Errorf("%s sees %d members of %d", a.Name, len(a.members()), n)
+		if !a.running() {
+			continue
+		}
+		if sees, n := len(a.members()), len(running)+len(lives); sees != n {
+			return fmt.Errorf("%s sees %d members of %d", a.Name, sees, n)
 		}
 	}
 	return nil

@@ -151,13 +151,16 @@ func (w *Workload) libraryUser(options client.Options, kind string) func(int, *r
 	}
 }
 
-// reader asks hrw and looks at pools, as fresh as chance wants it.
+// reader asks hrw and looks at pools, as fresh as chance wants it. Each begins with
+// another replica: a client stays with the first that answers, and all should be
+// asked.
 func (w *Workload) reader() func(int, *rand.Rand) {
-	var shared *Client
-	if w.mix.Readers > 0 {
-		shared = w.c.NewClient(client.Options{Timeout: callMax})
+	var own []*Client
+	for i := range w.mix.Readers {
+		own = append(own, w.c.NewClient(client.Options{Timeout: callMax}, turned(w.c.replicas, i)...))
 	}
 	return func(id int, rnd *rand.Rand) {
+		asks := own[id%len(own)]
 		var seen registry.Index
 		for w.pause(rnd) {
 			o := check.Operation{Client: id, Pool: pick(rnd, []registry.PoolName{poolMain, poolSmall}), Called: w.now()}
@@ -170,7 +173,7 @@ func (w *Workload) reader() func(int, *rand.Rand) {
 					o.Consistency, o.AtLeast, how = registry.AtLeast, seen, client.AtLeast(seen)
 				}
 			}
-			served, err := w.read(shared, &o, rnd, how)
+			served, err := w.read(asks, &o, rnd, how)
 			if err == nil {
 				seen = max(seen, served.Index)
 			}
