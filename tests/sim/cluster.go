@@ -202,8 +202,8 @@ func (c *Cluster) Eventually(within time.Duration, what string, holds func() err
 	}
 }
 
-// Who waits for seconds is told within a tenth of one, and who waits for a minute
-// within two: to look at a hundred views costs more than what they do meanwhile.
+// How often a wait looks: a second's every 20 ms, a minute's every 200 ms. To look
+// at the views of a hundred costs more than what they do meanwhile.
 const (
 	lookEvery  = 20 * time.Millisecond
 	looksAWait = 300

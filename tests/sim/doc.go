@@ -9,6 +9,18 @@
 // between them as it is applied, and written as a script when a run fails. It
 // decides nothing about right answers: package check does.
 //
+// Agents do what rota agent does: they join, gossip, look at their record, follow
+// the addresses of replicas that they are told, and attend a replica by a stream
+// that breaks when they die. KillAgent breaks it, which is found within a second;
+// PowerOffAgent leaves it as it is, and gossip finds out; a reset of a living
+// agent's calls is a hint that is false. An agent that is done with says no
+// goodbye.
+//
+// A run that saw too little proves nothing and fails: stories under load want
+// operations that were answered, random runs, from a hundred on, and a bad hour
+// what [check.Counters] counts. What a story is about it asserts itself, so that
+// a fault that had no effect is no success.
+//
 // A seed gives the workload and the faults. It does not give the order in which
 // goroutines run, so that a run may not fail again; the script of what was
 // committed replays through package fsm exactly.

@@ -8,11 +8,13 @@
 // duplicated, overtaken. A test that leaves the links alone has a network on
 // which each message takes a fraction of a millisecond.
 //
-// What is sent on a stream arrives whole and in order, or not yet: a cut or a
-// loss is a delay there, as TCP sends again. Only a reset, or the crash of a
-// host, breaks a stream off. A host whose power is gone says nothing at all; its
-// peers keep their halves of the streams until they write to them when the
-// host is back.
+// What is sent on a stream, which Raft, the API and half of gossip do, arrives
+// whole, once and in order, or not yet: a cut or a loss is a delay there, as TCP
+// sends again. Duplicates and messages in another order there are among packets
+// alone. Only a reset, or the crash of a host, breaks a stream off: what was on
+// its way is lost at both ends, and the peer knows it at once. A host whose power
+// is gone says nothing at all; its peers keep their halves of the streams until
+// their own pings or writes find out, or the host is back.
 //
 // It must never: sleep in real time (all waits are timers, which a
 // testing/synctest bubble makes virtual), block a writer for ever (a stream that
