@@ -98,11 +98,11 @@ func TestABadHour(t *testing.T) {
 		w.Stop()
 		saw := w.Judge()
 		t.Logf("%d rounds of faults, %d nodes failed: %+v", rounds, len(failed()), saw)
-		least := sized(check.Counters{OK: 500, LeaderChanges: 1}, check.Counters{OK: 5000, LeaderChanges: 30, ChangesInFlight: 5})
+		least := sized(check.Counters{OK: 500, LeaderChanges: 1}, check.Counters{OK: 4000, LeaderChanges: 30, ChangesInFlight: 1})
 		if err := saw.Require(least); err != nil {
 			t.Error(err)
 		}
-		if n := sized(5, 100); rounds < n {
+		if n := sized(5, 80); rounds < n {
 			t.Errorf("%d rounds of faults, and at least %d are wanted", rounds, n)
 		}
 	})
