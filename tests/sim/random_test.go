@@ -42,7 +42,8 @@ func TestRandomSimulations(t *testing.T) {
 		return
 	}
 	if err := sum.Require(check.Counters{
-		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, UnknownCommitted: 1, UnknownNot: 5,
+		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, FollowerReadsAtChange: 2,
+		UnknownCommitted: 1, UnknownNot: 5,
 	}); err != nil {
 		t.Error(err)
 	}
