@@ -2,9 +2,12 @@ package chaos_test
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -195,9 +198,19 @@ func TestTornNewestSnapshot(t *testing.T) {
 	if err != nil || len(states) < 2 {
 		t.Fatalf("%d snapshots: %v", len(states), err)
 	}
-	if err := os.Truncate(states[len(states)-1], 10); err != nil { // its name is that of the largest index
+	newest := slices.MaxFunc(states, func(a, b string) int { return cmp.Compare(snapshotIndex(a), snapshotIndex(b)) })
+	if err := os.Truncate(newest, 10); err != nil {
 		t.Fatal(err)
 	}
 	endsSaying(r, one, "does not reach back to the newest snapshot")
 	goesOn("a torn snapshot")
+}
+
+// snapshotIndex reads the index from a snapshot's directory, TERM-INDEX-TIME; 0
+// if there is none.
+func snapshotIndex(state string) (index uint64) {
+	_, rest, _ := strings.Cut(filepath.Base(filepath.Dir(state)), "-")
+	digits, _, _ := strings.Cut(rest, "-")
+	index, _ = strconv.ParseUint(digits, 10, 64)
+	return index
 }

@@ -14,7 +14,7 @@ import (
 // long a stream must have held for them to be short once more.
 const (
 	attendPauseMin = 100 * time.Millisecond
-	attendPauseMax = 10 * time.Second
+	attendPauseMax = agentLookEvery / 2
 	attendedLong   = 5 * time.Second
 )
 
@@ -42,7 +42,7 @@ func (l *agentLife) meet(told []string) error {
 			servers = append(servers, s)
 		}
 	}
-	if slices.Equal(servers, l.servers) {
+	if slices.Equal(slices.Sorted(slices.Values(servers)), slices.Sorted(slices.Values(l.servers))) {
 		return nil
 	}
 	return l.dial(servers)

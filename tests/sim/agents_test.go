@@ -16,8 +16,9 @@ const (
 	// freezeWindow is how long registry remembers failures that might be the
 	// beginning of many: stories let it pass between deaths.
 	freezeWindow = 30 * time.Second
-	// attendWithin is longer than the longest pause before an agent attends again.
-	attendWithin = 25 * time.Second
+	// attendWithin is longer than the longest pause before an agent attends again,
+	// and a call of a replica that does not answer.
+	attendWithin = 10 * time.Second
 )
 
 // withAgents starts agents, waits until all attend a replica and the leader has

@@ -24,8 +24,8 @@ import (
 
 const (
 	registered = registry.NodesMax
-	callers    = 16               // who register and join at once
-	comeIn     = 4 * time.Minute  // for all to be registered, or to see each other
+	callers    = 16              // who register and join at once
+	comeIn     = 4 * time.Minute // for all to be registered, or to see each other
 	lookEvery  = 250 * time.Millisecond
 	rest       = 20 * time.Second // over which the costs at rest are measured
 	late       = 10 * time.Second // of a machine that runs 300 members and three replicas on few cores
