@@ -100,7 +100,7 @@ func replicaMetrics() map[string]*prometheus.Desc {
 		"leader":    metric("replica_is_leader", "1 on the leader."),
 		"voter":     metric("replica_is_voter", "1 on a replica that votes."),
 		"ready":     metric("replica_ready", "1 on a replica that answers /readyz with 200."),
-		"gossip":    metric("gossip_members", "Members alive in this replica's gossip view."),
+		"gossip":    metric("gossip_members", "Replicas alive in this replica's gossip view, itself included."),
 		"members":   metric("pool_members", "Members of the pool, alive or not.", "pool"),
 		"alive":     metric("pool_alive", "Members of the pool that are alive.", "pool"),
 		"eligible":  metric("pool_eligible", "Members of the pool that are alive and not draining.", "pool"),
