@@ -23,6 +23,7 @@ type failing struct {
 	call string
 	with atomic.Pointer[error]
 	hang atomic.Pointer[chan struct{}]
+	held atomic.Int32 // calls that hang
 }
 
 func (f *failing) fault(call string) error {
@@ -30,7 +31,9 @@ func (f *failing) fault(call string) error {
 		return nil
 	}
 	if c := f.hang.Load(); c != nil {
+		f.held.Add(1)
 		<-*c
+		f.held.Add(-1)
 	}
 	if err := f.with.Load(); err != nil {
 		return *err

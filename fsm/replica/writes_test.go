@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -180,6 +179,7 @@ func storm(rs []*running, stop <-chan struct{}, answered *atomic.Int64) map[stri
 func TestTheLeaderDiesInAStorm(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	disks := c.onDisks("StoreLogs", 0)
 	rs := c.startAll(3)
 	c.workers(2)
 	leader, others := c.leader()
@@ -197,13 +197,26 @@ func TestTheLeaderDiesInAStorm(t *testing.T) {
 		})
 	}
 	more(500)
-	ctx := within(t, 20*time.Second)
-	for want := range 2 { // until an entry has just gone
-		for leader.Flying() != want && ctx.Err() == nil {
-			runtime.Gosched()
-		}
+	hold := make(chan struct{}) // no entry is stored by another one, until the leader is gone
+	for _, other := range others {
+		disks[other.name].hang.Store(&hold)
 	}
+	c.eventually(5*time.Second, func() error {
+		for _, other := range others {
+			if disks[other.name].held.Load() == 0 {
+				return fmt.Errorf("no entry is on its way to %s", other.name)
+			}
+		}
+		if leader.Flying() == 0 {
+			return errors.New("no batch is on its way")
+		}
+		return nil
+	})
 	c.kill(leader)
+	for _, other := range others {
+		disks[other.name].hang.Store(nil)
+	}
+	close(hold)
 	more(500)
 	close(stop)
 	heard := <-result

@@ -119,24 +119,12 @@ func (c *Cluster) gossipIsWhole() error {
 	return nil
 }
 
-// AgentsAttend is the condition that each agent that runs attends a replica, and
-// each replica that runs is attended; of fewer agents than replicas the first
-// alone is wanted.
+// AgentsAttend is the condition that each agent that runs attends a replica.
 func (c *Cluster) AgentsAttend() error {
-	attended := make(map[registry.ReplicaName]bool)
-	agents := 0
 	for _, a := range c.agents {
-		if !a.running() {
-			continue
-		}
-		agents++
-		if a.Attends() == "" {
+		if a.running() && a.Attends() == "" {
 			return fmt.Errorf("%s attends no replica", a.Name)
 		}
-		attended[a.Attends()] = true
-	}
-	if running := len(c.Running()); agents >= running && len(attended) < running {
-		return fmt.Errorf("%d replicas of %d are attended", len(attended), running)
 	}
 	return nil
 }
