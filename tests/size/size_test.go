@@ -24,12 +24,15 @@ import (
 
 const (
 	registered = registry.NodesMax
-	callers    = 16              // who register and join at once
+	callers    = 16              // who register at once
+	joiners    = 8               // who join at once
 	comeIn     = 4 * time.Minute // for all to be registered, or to see each other
 	lookEvery  = 250 * time.Millisecond
 	rest       = 20 * time.Second // over which the costs at rest are measured
 	late       = 10 * time.Second // of a machine that runs 300 members and three replicas on few cores
 	profile    = gossip.LAN
+
+	membersMemory = 4 << 30 // of all members together, before it is collected
 )
 
 // members is for a machine that cannot run so many.
@@ -130,12 +133,13 @@ func (f *full) register() {
 // that is too small for it take each other for dead, say so to all others, and are
 // so busy with it that it never ends.
 func (f *full) join() {
-	debug.SetGCPercent(400) // each would collect for itself
+	debug.SetGCPercent(-1) // each would collect for itself, and seldom
+	debug.SetMemoryLimit(membersMemory)
 	f.members = make([]*gossip.Gossip, f.gossiping)
 	f.t.Cleanup(f.closeAll)
 	addrs := procs.FreeAddrs(f.t, f.gossiping)
-	for from := 0; from < f.gossiping; from += callers {
-		upTo := min(from+callers, f.gossiping)
+	for from := 0; from < f.gossiping; from += joiners {
+		upTo := min(from+joiners, f.gossiping)
 		f.each(upTo-from, func(ctx context.Context, i int) error { return f.joinOne(ctx, from+i, addrs[from+i]) })
 		f.eventually(comeIn, func() error { return f.mostlySeen(upTo) })
 	}
