@@ -28,7 +28,7 @@ test: ## Everything that proves it, about twelve minutes; STRICT=1 fails when so
 RUNS ?= 500
 SEED ?=
 
-sim: ## Random faults on clusters in virtual time, about two minutes (RUNS=, SEED=)
+sim: ## Random faults on clusters in virtual time, two to three minutes (RUNS=, SEED=)
 	@RUNS=$(RUNS) SEED=$(SEED) tests/run.sh sim
 
 e2e: ## The built binary alone: conformance of a cluster, real processes, kill -9
@@ -44,10 +44,10 @@ chaos: ## Real processes killed, cut off and starved under load, and judged (FOR
 fuzz: ## Each fuzz target for FUZZTIME (30s)
 	@tests/run.sh fuzz
 
-mutants: ## Plant known bugs, one at a time, and show which test catches each, about three minutes (ARGS='-only NAME')
+mutants: ## Plant known bugs, one at a time, and show which test catches each, about five minutes (ARGS='-only NAME')
 	@$(GO) run ./tests/mutants $(ARGS)
 
-size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, and 100 through a bad hour, in virtual time
+size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, and 100 through a bad hour, in virtual time; about fifteen minutes
 	@$(GO) test -count=1 -v ./tests/size
 	@GOGC=400 $(GO) test -count=1 -v -timeout 60m -run 'Lost$$|ABadHour|ManyGossip' ./tests/sim -args -large
 
