@@ -134,7 +134,8 @@ type links struct {
 	frozen [2]string           // the link that stands still, none if empty
 	after  int                 // bytes that still go there before it does; 0: it does with the next answer
 	thaw   chan struct{}       // closed when it moves again
-	held   int                 // pieces that wait for that
+	asks   chan struct{}       // closed when what goes there moves again, too
+	held   int                 // pieces that wait for either
 	closed bool
 }
 
@@ -212,20 +213,28 @@ func (g gated) Write(b []byte) (int, error) {
 }
 
 // freeze lets what two replicas' Rafts tell each other on the connections from one
-// to the other wait until thawed, once an answer is among it. It returns then.
+// to the other wait, once an answer is among it. It returns then. The answers go on
+// when thawed; nothing is asked anew before the test ends.
 func (l *links) freeze(c *cluster, from, to string) (thaw func()) {
 	thaw = l.freezeAfter(from, to, 0)
 	l.awaitFrozen(c)
 	return thaw
 }
 
-// freezeAfter is freeze once so many bytes have gone there; it does not wait.
+// freezeAfter does so once so many bytes have gone there, and thaws both ways; it
+// does not wait.
 func (l *links) freezeAfter(from, to string, bytes int) (thaw func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.frozen, l.after, l.thaw = [2]string{from, to}, bytes, make(chan struct{})
+	l.asks = l.thaw
 	thaw = sync.OnceFunc(func() { close(l.thaw) })
 	l.t.Cleanup(thaw)
+	if bytes == 0 {
+		asks := make(chan struct{})
+		l.asks = asks
+		l.t.Cleanup(func() { close(asks) })
+	}
 	return thaw
 }
 
@@ -242,7 +251,10 @@ func (l *links) awaitFrozen(c *cluster) {
 
 func (l *links) whileFrozen(key [2]string, answer bool, bytes int) {
 	l.mu.Lock()
-	frozen, thaw := false, l.thaw
+	frozen, thaw := false, l.asks
+	if answer {
+		thaw = l.thaw
+	}
 	switch {
 	case l.frozen != key:
 	case l.after > 0:
