@@ -292,19 +292,26 @@ func (l *load) refused(o *check.Operation, err error) {
 	l.mu.refused = append(l.mu.refused, refusedRead{called: o.Called, returned: o.Returned, what: fmt.Sprintf("%s: %v", o, err)})
 }
 
-// reads asks one replica: whose a key is, and now and then for the whole pool.
+// reads asks one replica: whose a key is, and now and then for the whole pool or
+// the layout.
 func (l *load) reads(ctx context.Context, id int, r *rand.Rand, c *client.Client, of string, how client.ReadOption) {
 	var asked registry.ReadOptions
 	how(&asked)
 	for rest(ctx, callPause) {
 		o := check.Operation{Client: id, Kind: check.HRW, Pool: "worker", Key: l.key("hrw", r, 4), Consistency: asked.Consistency, Called: l.now()}
 		var err error
-		if r.IntN(20) == 0 {
+		switch r.IntN(20) {
+		case 0:
 			o.Kind, o.Key = check.Pool, ""
 			var p client.PoolState
 			p, err = c.Pool(o.Pool).Info(context.Background(), r.IntN(4) == 0, how)
 			o.Members, o.Cursors, o.Epoch, o.Position, o.ServedBy = p.Members, p.Cursors, p.Epoch, p.Position, p.ServedBy
-		} else {
+		case 1:
+			o.Kind, o.Pool, o.Key = check.Nodes, "", ""
+			var n client.NodeList
+			n, err = c.Nodes(context.Background(), how)
+			o.Nodes, o.Position, o.ServedBy = n.Nodes, n.Position, n.ServedBy
+		default:
 			var a client.Answer
 			a, err = c.Pool(o.Pool).HRW(context.Background(), hrw.String(o.Key), how)
 			if a.Node != "" {

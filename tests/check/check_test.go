@@ -144,6 +144,17 @@ func (w *world) pool() *check.Operation {
 	return w.record(o)
 }
 
+// nodes reads the layout, as the API tells it.
+func (w *world) nodes() *check.Operation {
+	w.t.Helper()
+	view, at := w.machine.View()
+	o := check.Operation{Kind: check.Nodes, Nodes: slices.Clone(view.Nodes()), Position: at, Outcome: check.OK, ServedBy: "r2"}
+	for i := range o.Nodes {
+		o.Nodes[i].Replaced, o.Nodes[i].SinceClock, o.Nodes[i].Joined = "", 0, 0
+	}
+	return w.record(o)
+}
+
 // logs are those of two replicas that have applied everything.
 func (w *world) logs() []check.ReplicaLog {
 	last := registry.Index(len(w.log))
@@ -180,6 +191,7 @@ func busy(t *testing.T) *world {
 		w.hrw("k1")
 	}
 	w.pool()
+	w.nodes()
 	return w
 }
 
@@ -311,7 +323,9 @@ func TestRejected(t *testing.T) {
 			a.Answers, b.Answers = b.Answers, a.Answers
 			a.Position, b.Position, a.Serial, b.Serial = b.Position, a.Position, b.Serial, a.Serial
 		}},
-		"wrong cursor": {"witness", func(w *world) { w.pool().Cursors[0].Next++ }},
+		"wrong time of a node": {"witness", func(w *world) { w.nodes().Nodes[0].SinceWall++ }},
+		"node that is gone":    {"witness", func(w *world) { o := w.nodes(); o.Nodes = o.Nodes[1:] }},
+		"wrong cursor":         {"witness", func(w *world) { w.pool().Cursors[0].Next++ }},
 		"less than asked for": {"order", func(w *world) {
 			o := w.hrw("k1")
 			o.Consistency, o.AtLeast = registry.AtLeast, o.Index+1

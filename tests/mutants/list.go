@@ -125,7 +125,7 @@ func ofTheLog() []mutant {
 				{"fsm/machine.go", "Clock: e.Clock, Wall: e.Wall}", "Clock: e.Clock, Wall: registry.Millis(time.Now().UnixMilli())}"},
 				{"fsm/machine.go", "	\"sync/atomic\"\n", "	\"sync/atomic\"\n	\"time\"\n"},
 			},
-			tests: []claim{{pkg: "./fsm", test: "TestReplayIsSnapshotAndRest"}, {pkg: "./rpc/client", test: "TestStepsTogether"}},
+			tests: []claim{{pkg: "./fsm", test: "TestReplayIsSnapshotAndRest"}, {pkg: "./rpc/client", test: "TestStepsTogether"}, simulated(1, 2)},
 		},
 		{
 			name:  "stale-liveness",

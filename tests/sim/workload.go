@@ -151,7 +151,7 @@ func (w *Workload) libraryUser(options client.Options, kind string) func(int, *r
 	}
 }
 
-// reader asks hrw and looks at pools, as fresh as chance wants it. Each begins with
+// reader asks hrw and looks at pools and nodes, as fresh as chance wants it. Each begins with
 // another replica: a client stays with the first that answers, and all should be
 // asked.
 func (w *Workload) reader() func(int, *rand.Rand) {
@@ -184,11 +184,16 @@ func (w *Workload) reader() func(int, *rand.Rand) {
 
 func (w *Workload) read(cl *Client, o *check.Operation, rnd *rand.Rand, how client.ReadOption) (client.Served, error) {
 	ctx := context.Background()
-	switch rnd.IntN(4) {
+	switch rnd.IntN(6) {
 	case 0:
 		o.Kind = check.Pool
 		got, err := cl.Pool(o.Pool).Info(ctx, true, how)
 		o.Epoch, o.Members, o.Cursors = got.Epoch, got.Members, append([]registry.Cursor{}, got.Cursors...)
+		return got.Served, err
+	case 1:
+		o.Kind, o.Pool = check.Nodes, ""
+		got, err := cl.Nodes(ctx, how)
+		o.Nodes = got.Nodes
 		return got.Served, err
 	default:
 		o.Kind, o.Key = check.HRW, pick(rnd, keysOf("session"))
