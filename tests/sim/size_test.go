@@ -25,7 +25,7 @@ import (
 const hour = time.Hour
 
 // What is simulated at size takes minutes: without -large it is done smaller.
-var large = flag.Bool("large", false, "an hour with 10 % loss; a bad hour of 100 nodes and 7 replicas; 500 nodes that gossip")
+var large = flag.Bool("large", false, "an hour with 10 % loss; a bad hour of 100 nodes and 7 replicas; 500 nodes that gossip; 100 that are killed")
 
 func sized[T any](small, full T) T {
 	if *large {
