@@ -11,9 +11,13 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// probeAsks is how often Probe asks: UDP loses packets, and memberlist waits
-// for one answer no longer than its own probes may take.
-const probeAsks = 5
+const (
+	// probeAsks is how often Probe asks: UDP loses packets, and memberlist waits
+	// for one answer no longer than its own probes may take.
+	probeAsks = 5
+	// probeRounds bounds the rounds of a probe, those that do not count included.
+	probeRounds = 3 * probeAsks
+)
 
 // Reply is what a probe has heard; each says more than the one before it.
 type Reply uint8
@@ -31,9 +35,10 @@ const (
 )
 
 // Probe asks one life directly, by its full name, at a host:port, and gives
-// what it has heard within the probe timeout; another life at the same address
-// does not answer. An error means that it could not be asked, or that ctx ended
-// first, and says nothing about the life.
+// what it has heard within the probe timeout, or up to three of them when this
+// process gets too little processor time; another life at the same address does not
+// answer. An error means that it could not be asked, or that ctx ended first, and
+// says nothing about the life.
 func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (Reply, error) {
 	id := lifeID(name, boot)
 	if err := errors.Join(validateName(name), validateBoot(boot)); err != nil {
@@ -50,47 +55,56 @@ func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (Reply, err
 	return reply, nil
 }
 
-// ask pings all addresses probeAsks times over the probe timeout, and dials them
-// when the first ping is not answered soon. It fails only if every ping could not
-// be sent, and nobody took a dial.
+// ask pings all addresses in probeAsks rounds over the probe timeout, and dials
+// them when the first ping is not answered soon. A round in which this process got
+// no processor does not count, for the answer may be there and unread; when too
+// many do not, it fails, as it does if every ping could not be sent and nobody took
+// a dial.
 func (g *Gossip) ask(ctx context.Context, id string, at []netip.AddrPort) (Reply, error) {
-	pings := len(at) * probeAsks
-	results := make(chan error, pings)
-	taken := make(chan struct{}, len(at))
-	end := time.NewTimer(g.cfg.ProbeTimeout)
-	defer end.Stop()
 	pause := max(g.cfg.ProbeTimeout/probeAsks, time.Millisecond)
-	next := time.NewTicker(pause)
-	defer next.Stop()
-	reply, fault := Silent, error(nil)
-	for sent, failed := g.pingAll(id, at, results), 0; ; {
-		select {
-		case err := <-results:
-			if err == nil {
-				return Answered, nil
-			}
-			if !errors.As(err, new(memberlist.NoPingResponseError)) {
-				fault = err
-				failed++
-			}
-		case <-taken:
-			reply = Connected
-		case <-next.C:
-			if sent == len(at) {
-				g.dialAll(id, at, max(g.cfg.ProbeTimeout-pause, time.Millisecond), taken)
-			}
-			if sent < pings {
-				sent += g.pingAll(id, at, results)
-			}
-		case <-end.C:
-			if failed < sent || reply == Connected {
-				fault = nil
-			}
-			return reply, fault
-		case <-ctx.Done():
-			return Silent, ctx.Err()
+	results := make(chan error, len(at)*probeRounds)
+	taken := make(chan struct{}, len(at)*probeRounds)
+	end := time.NewTimer(pause)
+	defer end.Stop()
+	reply, sent, failed, fault := Silent, 0, 0, error(nil)
+	for round, sound, dial := 0, 0, false; sound < probeAsks; round++ {
+		if round == probeRounds {
+			return Silent, errors.New("this process gets too little processor time to ask anybody")
 		}
+		if dial {
+			g.dialAll(id, at, max(g.cfg.ProbeTimeout-pause, time.Millisecond), taken)
+		}
+		began := time.Now()
+		sent += g.pingAll(id, at, results)
+		end.Reset(pause)
+		for waits := true; waits; {
+			select {
+			case err := <-results:
+				if err == nil {
+					return Answered, nil
+				}
+				if !errors.As(err, new(memberlist.NoPingResponseError)) {
+					fault = err
+					failed++
+				}
+			case <-taken:
+				reply = Connected
+			case <-end.C:
+				waits = false
+			case <-ctx.Done():
+				return Silent, ctx.Err()
+			}
+		}
+		stalled := time.Since(began) > 2*pause
+		if !stalled {
+			sound++
+		}
+		dial = round == 0 || stalled
 	}
+	if failed < sent || reply == Connected {
+		fault = nil
+	}
+	return reply, fault
 }
 
 // pingAll starts a ping to each address and returns how many; each gives one
