@@ -44,7 +44,9 @@ func bodyMax(procedure string) int {
 	case rotav1connect.RegistryServiceHrwTopicsProcedure,
 		rotav1connect.RegistryServiceRrTopicsProcedure,
 		rotav1connect.RegistryServiceRrBatchProcedure,
-		rotav1connect.ReplicaServiceForwardProcedure:
+		rotav1connect.ReplicaServiceForwardProcedure,
+		rotav1connect.ReplicaServiceSeesNodesProcedure,
+		rotav1connect.ReplicaServiceNodesBrokeProcedure:
 		return registry.BatchBodyMax
 	}
 	return registry.BodyMax

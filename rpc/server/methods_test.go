@@ -317,13 +317,14 @@ func TestReplicasCallEachOther(t *testing.T) {
 	})
 }
 
-// As many lives as are allowed, and one more.
+// As many lives as are allowed, with the longest names, and one more.
 func TestLivesOfACallAreBounded(t *testing.T) {
 	m := withNodes(t)
 	a := newAPI(t, listen(t, newServer(t, server.Options{Replica: m})), "connect")
+	name := strings.Repeat("w", registry.NameMax)
 	lives := func(n int) (out []*rotav1.Life) {
 		for range n {
-			out = append(out, &rotav1.Life{Name: "w", BootId: string(boot)})
+			out = append(out, &rotav1.Life{Name: name, BootId: string(boot)})
 		}
 		return out
 	}
