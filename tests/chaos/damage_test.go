@@ -81,7 +81,7 @@ func kept(t *testing.T, r *round, one *replica) (goesOn func(what string)) {
 		t.Helper()
 		putBack(t, mine, one.dir)
 		one.Start()
-		r.recovered(what, restartMax)
+		r.recovered(what)
 		judged(t, r)
 	}
 }
@@ -104,15 +104,15 @@ func TestAnOldCopyOfTheStoreIsPutBack(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "old")
 	copyTree(t, one.dir, old)
 	one.Start()
-	r.recovered("a copy", restartMax)
+	r.recovered("a copy")
 	r.wait(5 * time.Second)
 	r.kill(one)
 	putBack(t, old, one.dir)
 	one.Start()
-	r.recovered("an old copy of the store", restartMax)
+	r.recovered("an old copy of the store")
 	r.kill(r.leader())
 	r.c.revive()
-	r.recovered("kill of the leader behind it", restartMax)
+	r.recovered("kill of the leader behind it")
 	judged(t, r)
 }
 

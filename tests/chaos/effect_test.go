@@ -66,16 +66,20 @@ func (r *round) proven() {
 	}
 }
 
-// ended shows that one of some replicas has ended by itself.
-func ended(who ...*replica) func() error {
-	return func() error {
+// ends notes that the fault may end replicas, and took effect once one of them has
+// ended by itself.
+func (r *round) ends(who ...*replica) {
+	for _, one := range who {
+		r.mayEnd(one.Process)
+	}
+	r.prove(func() error {
 		for _, one := range who {
 			if !one.Running() {
 				return nil
 			}
 		}
 		return fmt.Errorf("%s has not ended of it", who[0].Name)
-	}
+	})
 }
 
 // freezeInSnapshot stops a follower that was away in the middle of the snapshot
@@ -88,6 +92,7 @@ func (r *round) freezeInSnapshot(one *replica) func() {
 		r.say("links cannot be slowed: %v", err)
 	}
 	mark := len(one.Log())
+	r.now.mortal = nil // it was to be away, and not to end again
 	one.Start()
 	begun := func() bool { return strings.Contains(after(one, mark), "creating new snapshot") }
 	for end := time.Now().Add(5 * time.Second); !begun() && time.Now().Before(end); {
@@ -145,11 +150,12 @@ func (r *round) starve(one *replica) func() {
 	for _, c := range open {
 		_ = c.Close()
 	}
-	r.prove(ended(one))
+	r.ends(one)
 	return func() {
 		if one.Running() {
 			r.kill(one)
 		}
+		r.heard[one.Name] = len(one.Log()) // its last words are of memory
 	}
 }
 
@@ -157,6 +163,7 @@ func (r *round) starve(one *replica) func() {
 // calls the node failed, which it must in time.
 func (r *round) killAgent(one *agent) {
 	r.hide(one)
+	r.mayEnd(one.Process)
 	r.say("kill -9 of %s", one.Name)
 	one.Kill()
 	if r.rand.IntN(2) == 0 {

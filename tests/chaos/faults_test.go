@@ -56,7 +56,7 @@ func processFaults() []fault {
 			one := r.c.replicas[r.rand.IntN(len(r.c.replicas))]
 			r.say("%s dies when it next deletes entries", one.Name)
 			one.disturb(r.t, "DeleteRange\tdie")
-			r.prove(ended(one))
+			r.ends(one)
 			return nil
 		}},
 		{name: "no more memory", numbers: "F6", weight: 1, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
@@ -66,7 +66,7 @@ func processFaults() []fault {
 			for _, one := range r.c.replicas {
 				r.stop(one)
 				one.Start()
-				r.recovered("rolling restart of "+one.Name, recoverMax)
+				r.recovered("rolling restart of " + one.Name)
 			}
 			return nil
 		}},
@@ -199,7 +199,7 @@ func diskFaults() []fault {
 			r.say("the disk of %s: %s", who.Name, line)
 			who.disturb(r.t, line)
 			if ends {
-				r.prove(ended(who))
+				r.ends(who)
 			}
 			return nil
 		}
@@ -220,17 +220,19 @@ func diskFaults() []fault {
 			for _, other := range r.others(one) {
 				other.disturb(r.t, "Set\tfail", "SetUint64\tfail")
 			}
-			r.prove(ended(r.others(one)...))
+			r.ends(r.others(one)...)
 			return r.kill(one)
 		}},
 		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie", true)},
 		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear", true)},
 		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
 			who := r.leader()
+			r.mayEnd(who.Process)
 			return who.fill(r.t, 0)
 		}},
 		{name: "the disk is nearly full", numbers: "F24", weight: 1, ownDisk: true, least: 2 * time.Second, most: 5 * time.Second, inject: func(r *round) func() {
 			who := r.leader()
+			r.mayEnd(who.Process)
 			return who.fill(r.t, diskBytes/200)
 		}},
 		{name: "the disk is read-only at the start", numbers: "F29", weight: 1, ownDisk: true, inject: func(r *round) func() {
@@ -239,6 +241,7 @@ func diskFaults() []fault {
 		{name: "all disks are full", numbers: "F24", weight: 1, ownDisk: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
 			var undo []func()
 			for _, one := range r.c.replicas {
+				r.mayEnd(one.Process)
 				undo = append(undo, one.fill(r.t, 0))
 			}
 			return func() {
@@ -273,6 +276,7 @@ func clockFaults() []fault {
 func (r *round) kill(who ...*replica) func() {
 	killed := 0
 	for _, one := range who {
+		r.mayEnd(one.Process)
 		if one.Running() {
 			r.say("kill -9 of %s", one.Name)
 			_ = one.Kill9()
@@ -332,6 +336,7 @@ func (r *round) readOnly(one *replica) func() {
 		r.vain("the disk of %s stays writable: %v", one.Name, err)
 		return nil
 	}
+	r.mayEnd(one.Process)
 	one.Start()
 	for end := time.Now().Add(10 * time.Second); one.Running() && time.Now().Before(end); {
 		r.wait(20 * time.Millisecond)

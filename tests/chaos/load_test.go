@@ -47,8 +47,9 @@ type load struct {
 
 	mu struct {
 		sync.Mutex
-		late    []string      // calls that went on past their deadline
-		refused []refusedRead // reads without an answer
+		late    []string          // calls that went on past their deadline
+		told    []check.Violation // answers that nobody may get
+		refused []refusedRead     // reads without an answer
 	}
 }
 
@@ -176,6 +177,7 @@ func (l *load) open(ctx context.Context, r *rand.Rand) registry.SessionID {
 	defer cancel()
 	res, err := l.stub(r).OpenSession(ctx, connect.NewRequest(&rotav1.OpenSessionRequest{}))
 	if err != nil {
+		l.told("the opening of a session", err)
 		return ""
 	}
 	return registry.SessionID(res.Msg.GetSession())
@@ -200,6 +202,7 @@ func (l *load) ask(o *check.Operation, r *rand.Rand, patience time.Duration) (lo
 			return false
 		}
 		o.Err = err.Error()
+		l.told(o, err)
 		code, known := registry.OutcomeUnknown, false
 		if wire.HasDetail(err) {
 			if e, ok := wire.FromError(err); ok {
@@ -217,6 +220,28 @@ func (l *load) ask(o *check.Operation, r *rand.Rand, patience time.Duration) (lo
 			return false
 		}
 	}
+}
+
+// told looks in an error, if there is one, for what no caller may be told, whatever
+// is broken: that a replica has a bug.
+func (l *load) told(of any, err error) {
+	if err == nil {
+		return
+	}
+	code := registry.CodeOf(err)
+	if _, plain := errors.AsType[*connect.Error](err); plain { // of a call without package client
+		e, ok := wire.FromError(err)
+		if !ok || !wire.HasDetail(err) {
+			return // it arose on the way
+		}
+		code = e.Code
+	}
+	if code != registry.Internal {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.told = append(l.mu.told, check.Violation{Check: code.String(), Text: fmt.Sprintf("%v: %v", of, err)})
 }
 
 // undialled reports whether there was no connection at all, so that the request
@@ -256,6 +281,7 @@ func (l *load) library(ctx context.Context, id int, r *rand.Rand, c *client.Clie
 
 // record notes what a call of the library came to, which had that much time.
 func (l *load) record(o check.Operation, err error, deadline time.Duration) {
+	l.told(&o, err)
 	switch {
 	case err == nil:
 		o.Outcome = check.OK
@@ -287,6 +313,7 @@ func (l *load) late(o *check.Operation, deadline time.Duration) {
 // refused notes a read that has no answer: of its registry it says nothing.
 func (l *load) refused(o *check.Operation, err error) {
 	l.late(o, attemptTimeout)
+	l.told(o, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.refused = append(l.mu.refused, refusedRead{called: o.Called, returned: o.Returned, what: fmt.Sprintf("%s: %v", o, err)})
@@ -351,6 +378,7 @@ func (l *load) changes(ctx context.Context, id int, r *rand.Rand, c *client.Clie
 					_, err = c.UndrainNode(context.Background(), registry.NodeName(a.Name))
 				}
 			}
+			l.told("the end of a drain", err)
 			continue
 		case 2:
 			o.Command = registry.RegisterPool{Spec: spec}

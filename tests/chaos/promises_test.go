@@ -20,6 +20,7 @@ func (r *round) promises(ops []check.Operation) (found []check.Violation) {
 	for _, text := range r.load.mu.late {
 		add("deadline", "%s", text)
 	}
+	found = append(found, r.load.mu.told...)
 	for _, f := range r.load.mu.refused {
 		if !r.broken(f.called, f.returned) {
 			add("read", "failed while nothing was broken, from %.3f s to %.3f s: %s", f.called.Seconds(), f.returned.Seconds(), f.what)

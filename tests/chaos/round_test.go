@@ -20,11 +20,10 @@ import (
 
 const (
 	// recoverMax is how long after a fault has healed every replica must read and
-	// write again.
+	// write again, one whose process has to start first, too.
 	recoverMax = 5 * time.Second
-	// restartMax is that for processes that have to start first, on a machine
-	// that does other things, too.
-	restartMax = 10 * time.Second
+	// recoverLook is how often that is looked at.
+	recoverLook = 50 * time.Millisecond
 	// endedMax is how long after a fault a process may still end of it.
 	endedMax = 2 * time.Second
 	// wholeMax is how long gossip may take to be whole again.
@@ -44,7 +43,8 @@ type round struct {
 	c     *cluster
 	load  *load
 	base  []check.Usage
-	twins *place // where second processes of a node run
+	twins *place         // where second processes of a node run
+	heard map[string]int // bytes of each process's log that were looked at
 	wg    sync.WaitGroup
 
 	windows []*window
@@ -64,16 +64,17 @@ type window struct {
 	from, healed, end time.Duration
 	// vain says why the fault took no effect, and is empty if it did.
 	vain   string
-	loses  bool           // it makes places lose packets
-	proofs []func() error // nil before it heals, or the fault was vain
-	then   func()         // looks once more, after the recovery
-	hidden []string       // nodes that may be taken for dead of it
+	loses  bool             // it makes places lose packets
+	proofs []func() error   // nil before it heals, or the fault was vain
+	then   func()           // looks once more, after the recovery
+	hidden []string         // nodes that may be taken for dead of it
+	mortal []*procs.Process // those that it may end
 }
 
 // newRound starts a cluster and its load.
 func newRound(t testing.TB, g ground, dir string, seed uint64, replicas int) *round {
 	t.Helper()
-	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir, now: &window{}}
+	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir, now: &window{}, heard: map[string]int{}}
 	r.c = newCluster(t, g, dir, replicas, workersOfRound)
 	r.twins = g.place("twin")
 	for _, one := range r.c.replicas {
@@ -178,6 +179,7 @@ func (r *round) draw(from []fault, long bool) fault {
 func (r *round) one(f fault) {
 	w := &window{fault: f, from: r.load.now()}
 	r.now = w
+	r.crashes()
 	r.say("fault: %s (%s)", f.name, f.numbers)
 	heal := f.inject(r)
 	if f.most > f.least {
@@ -188,18 +190,11 @@ func (r *round) one(f fault) {
 		heal()
 	}
 	r.c.ground.heal()
-	ended := false
-	for _, one := range r.c.replicas {
-		ended = ended || !one.Running()
-	}
+	r.crashes()
 	r.c.revive()
 	w.healed = r.load.now()
 	r.say("healed: %s", f.name)
-	within := recoverMax
-	if ended {
-		within = restartMax
-	}
-	r.recovered(f.name, within)
+	r.recovered(f.name)
 	w.end = r.load.now()
 	if w.then != nil {
 		w.then()
@@ -207,36 +202,42 @@ func (r *round) one(f fault) {
 	r.windows = append(r.windows, w)
 }
 
-// recovered waits until every replica reads and writes, which it must within the
-// time.
-func (r *round) recovered(from string, within time.Duration) {
+// recovered waits until every replica reads and writes, which it must in time.
+func (r *round) recovered(from string) {
 	began := time.Now()
-	var late sync.Map
 	var wg sync.WaitGroup
 	for i, one := range r.c.replicas {
-		wg.Go(func() {
-			for n := 0; ; n++ {
-				err := r.probe(one, i)
-				if time.Since(began) > within {
-					if _, said := late.LoadOrStore(one.Name, true); !said {
-						r.violate("recovery", "%s does not read and write %s after it has healed from %q: %v", one.Name, within, from, err)
-					}
-				}
-				if err == nil {
-					return
-				}
-				if !one.Running() && time.Since(began) < endedMax {
-					one.Start()
-				}
-				if !one.Running() || time.Since(began) > 30*time.Second || !rest(r.t.Context(), 50*time.Millisecond) {
-					r.violate("recovery", "%s is given up, %s after it has healed from %q: %v", one.Name, time.Since(began), from, err)
-					return
-				}
-			}
-		})
+		wg.Go(func() { r.awaitRecovery(one, i, from) })
 	}
 	wg.Wait()
 	r.say("recovered in %s from: %s", time.Since(began).Round(time.Millisecond), from)
+}
+
+// awaitRecovery is recovered for one replica. One that the fault ends only now has
+// its time from when it is started.
+func (r *round) awaitRecovery(one *replica, id int, from string) {
+	healed := time.Now()
+	for began, late := healed, false; ; {
+		err := r.probe(one, id)
+		if !late && time.Since(began) > recoverMax+recoverLook {
+			late = true
+			r.violate("recovery", "%s does not read and write %s after it has healed from %q: %v", one.Name, recoverMax, from, err)
+		}
+		if err == nil {
+			return
+		}
+		if !one.Running() {
+			if time.Since(healed) > endedMax || !r.mortal(one.Process) {
+				r.crashed(one.Process)
+			}
+			one.Start()
+			began = time.Now()
+		}
+		if time.Since(healed) > 30*time.Second || !rest(r.t.Context(), recoverLook) {
+			r.violate("recovery", "%s is given up, %s after it has healed from %q: %v", one.Name, time.Since(healed), from, err)
+			return
+		}
+	}
 }
 
 // probe takes a turn and reads, through one replica alone.
@@ -319,18 +320,21 @@ func usage(one *replica) (check.Usage, error) {
 // finish ends the load, looks at what is left, stops all and judges.
 func (r *round) finish() {
 	r.wg.Wait()
-	r.recovered("the end of the round", recoverMax)
+	r.crashes()
+	r.recovered("the end of the round")
 	r.say("load ends")
 	r.load.stop()
 	r.wholeAgain()
 	r.lastReads()
 	r.leaks()
+	r.crashes()
 	for _, a := range r.c.agents {
 		a.Kill()
 	}
 	for _, one := range r.c.replicas {
 		r.stop(one)
 	}
+	r.outcries()
 	r.judge()
 }
 
