@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -192,6 +193,18 @@ func (r *round) failed(one *agent) error {
 		if n.Name == registry.NodeName(one.Name) && n.State != registry.Failed {
 			return fmt.Errorf("it is %s", n.State)
 		}
+	}
+	return nil
+}
+
+// short is nil when a replica is not ready, and says that it is for want of room.
+func short(one *replica) error {
+	status, body, err := procs.Get("http://" + one.place.api + "/readyz")
+	if err != nil {
+		return err
+	}
+	if status != http.StatusServiceUnavailable || !strings.Contains(body, "its disk is nearly full") {
+		return fmt.Errorf("%s runs and is not short of room: %d %s", one.Name, status, body)
 	}
 	return nil
 }

@@ -226,14 +226,10 @@ func diskFaults() []fault {
 		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie", true)},
 		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear", true)},
 		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
-			who := r.leader()
-			r.mayEnd(who.Process)
-			return who.fill(r.t, 0)
+			return r.fill(r.leader(), 0)
 		}},
 		{name: "the disk is nearly full", numbers: "F24", weight: 1, ownDisk: true, least: 2 * time.Second, most: 5 * time.Second, inject: func(r *round) func() {
-			who := r.leader()
-			r.mayEnd(who.Process)
-			return who.fill(r.t, diskBytes/200)
+			return r.nearlyFull(r.leader())
 		}},
 		{name: "the disk is read-only at the start", numbers: "F29", weight: 1, ownDisk: true, inject: func(r *round) func() {
 			return r.readOnly(r.follower())
@@ -241,8 +237,7 @@ func diskFaults() []fault {
 		{name: "all disks are full", numbers: "F24", weight: 1, ownDisk: true, least: time.Second, most: 2 * time.Second, inject: func(r *round) func() {
 			var undo []func()
 			for _, one := range r.c.replicas {
-				r.mayEnd(one.Process)
-				undo = append(undo, one.fill(r.t, 0))
+				undo = append(undo, r.fill(one, 0))
 			}
 			return func() {
 				for _, f := range undo {
@@ -351,6 +346,38 @@ func (r *round) readOnly(one *replica) func() {
 		if err := remount(one.dir, false); err != nil {
 			r.t.Fatal(err)
 		}
+	}
+}
+
+// fill leaves that many bytes of room on a replica's own disk. It takes effect when
+// the replica has ended of it, or says that it is short of room.
+func (r *round) fill(one *replica, leave uint64) (empty func()) {
+	r.say("the disk of %s is filled but for %d bytes", one.Name, leave)
+	r.mayEnd(one.Process)
+	r.prove(func() error {
+		if !one.Running() {
+			return nil
+		}
+		return short(one)
+	})
+	return one.fill(r.t, leave)
+}
+
+// nearlyFull leaves a leader less room than it needs to be ready. As long as it
+// runs, it must give leadership away.
+func (r *round) nearlyFull(one *replica) (heal func()) {
+	empty := r.fill(one, diskBytes/200)
+	r.prove(func() error {
+		if r.c.leader() == one {
+			return fmt.Errorf("%s leads, short of room", one.Name)
+		}
+		return nil
+	})
+	return func() {
+		if one.Running() && short(one) == nil && r.c.leader() == one {
+			r.violate("disk", "%s is short of room, and has not given leadership away in %s", one.Name, r.load.now()-r.now.from)
+		}
+		empty()
 	}
 }
 
