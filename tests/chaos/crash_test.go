@@ -102,9 +102,9 @@ func TestACrashIsFound(t *testing.T) {
 	}
 }
 
-// TestABugThatCallersHearIsFound claims that an answer of code Internal is a
-// violation, of package client and of plain HTTP, and that an error on the way is
-// none.
+// TestABugThatCallersHearIsFound claims that an answer of code Internal, and that a
+// session is gone, is a violation, of package client and of plain HTTP, and that an
+// error on the way is none.
 func TestABugThatCallersHearIsFound(t *testing.T) {
 	bug := registry.Errorf(registry.Internal, "a bug")
 	for _, c := range []struct {
@@ -116,6 +116,7 @@ func TestABugThatCallersHearIsFound(t *testing.T) {
 		{connect.NewError(connect.CodeInternal, errors.New("a stream was reset")), 0},
 		{fmt.Errorf("local read of r1: %w", bug), 1},
 		{overWire(t, bug), 1},
+		{overWire(t, registry.Errorf(registry.SessionUnknown, "it is gone")), 1},
 	} {
 		l := &load{}
 		l.told("a turn", c.err)

@@ -251,16 +251,16 @@ func diskFaults() []fault {
 func clockFaults() []fault {
 	return []fault{
 		{name: "a clock is an hour ahead", numbers: "F30", weight: 1, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
-			r.leader().disturb(r.t, "wall\tahead 1h")
+			r.shiftWall(r.leader(), time.Hour)
 			return nil
 		}},
 		{name: "a clock goes backwards", numbers: "F30", weight: 1, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
-			r.leader().disturb(r.t, "wall\tahead -3h")
+			r.shiftWall(r.leader(), -3*time.Hour)
 			return nil
 		}},
 		{name: "a leader from the future dies", numbers: "F31", weight: 1, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
 			one := r.leader()
-			one.disturb(r.t, "wall\tahead 24h")
+			r.shiftWall(one, 24*time.Hour)
 			r.wait(time.Second)
 			return r.kill(one)
 		}},

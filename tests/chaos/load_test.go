@@ -223,7 +223,8 @@ func (l *load) ask(o *check.Operation, r *rand.Rand, patience time.Duration) (lo
 }
 
 // told looks in an error, if there is one, for what no caller may be told, whatever
-// is broken: that a replica has a bug.
+// is broken: that a replica has a bug, or that a session is gone, which lives for
+// registry.SessionRetention of log clock, many times as long as a round.
 func (l *load) told(of any, err error) {
 	if err == nil {
 		return
@@ -236,7 +237,7 @@ func (l *load) told(of any, err error) {
 		}
 		code = e.Code
 	}
-	if code != registry.Internal {
+	if code != registry.Internal && code != registry.SessionUnknown {
 		return
 	}
 	l.mu.Lock()

@@ -40,6 +40,7 @@ type round struct {
 	seed  uint64
 	rand  *rand.Rand
 	dir   string
+	born  time.Time // of its cluster
 	c     *cluster
 	load  *load
 	base  []check.Usage
@@ -74,7 +75,7 @@ type window struct {
 // newRound starts a cluster and its load.
 func newRound(t testing.TB, g ground, dir string, seed uint64, replicas int) *round {
 	t.Helper()
-	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir, now: &window{}, heard: map[string]int{}}
+	r := &round{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), dir: dir, born: time.Now(), now: &window{}, heard: map[string]int{}}
 	r.c = newCluster(t, g, dir, replicas, workersOfRound)
 	r.twins = g.place("twin")
 	for _, one := range r.c.replicas {

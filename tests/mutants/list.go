@@ -128,6 +128,16 @@ func ofTheLog() []mutant {
 			tests: []claim{{pkg: "./fsm", test: "TestReplayIsSnapshotAndRest"}, {pkg: "./rpc/client", test: "TestStepsTogether"}, simulated(1, 2)},
 		},
 		{
+			name: "log-clock-is-wall",
+			says: "the leader stamps entries with its wall clock, which people move: sessions and cursors are forgotten at once",
+			edits: []edit{{
+				"fsm/replica/leader.go",
+				"	return l.mu.base + registry.Millis(time.Since(l.mu.since).Milliseconds())\n",
+				"	return registry.Millis(wallNow().UnixMilli())\n",
+			}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestTheLogClockRunsOnFromTheTermBefore"}},
+		},
+		{
 			name:  "stale-liveness",
 			says:  "a change of liveness is taken whatever has happened since it was decided",
 			edits: []edit{{"registry/node_apply.go", "	if n.Since != l.Since {\n		return false\n	}\n", ""}},

@@ -1,0 +1,27 @@
+package replica
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestTheLogClockRunsOnFromTheTermBefore: a leader's clock begins with what the log
+// has, and grows by the time for which it leads, whatever the wall clock shows.
+func TestTheLogClockRunsOnFromTheTermBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l leadership
+		l.begin(0, 1, 5_000)
+		if got := l.clock(); got != 5_000 {
+			t.Errorf("at its beginning a leader's clock is %d ms, want 5000", got)
+		}
+		time.Sleep(1234 * time.Millisecond)
+		if got := l.clock(); got != 6_234 {
+			t.Errorf("1234 ms after its beginning a leader's clock is %d ms, want 6234", got)
+		}
+		l.begin(0, 2, 9_000)
+		if got := l.clock(); got != 9_000 {
+			t.Errorf("at the beginning of another term the clock is %d ms, want 9000", got)
+		}
+	})
+}
