@@ -57,6 +57,7 @@ func required(d time.Duration) check.Counters {
 func TestChaos(t *testing.T) {
 	d, seed := asked(t)
 	s := &summary{seed: seed, began: time.Now(), faults: map[string]*faultSummary{}}
+	shown := map[string]bool{}
 	top, err := os.MkdirTemp("", "rota-chaos-")
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +76,7 @@ func TestChaos(t *testing.T) {
 			}
 			r := newRound(t, g, dir, seed+n, []int{3, 5}[(seed+n)%2])
 			defer r.save()
-			r.run(left, faults())
+			r.run(left, faults(), shown)
 			r.finish()
 			s.add(r)
 			for _, v := range r.mu.violations {

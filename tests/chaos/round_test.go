@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,9 +49,10 @@ type round struct {
 	heard map[string]int // bytes of each process's log that were looked at
 	wg    sync.WaitGroup
 
-	windows []*window
-	now     *window // of the fault that is injected
-	report  check.Report
+	possible []fault // those that it draws from
+	windows  []*window
+	now      *window // of the fault that is injected
+	report   check.Report
 
 	mu struct {
 		sync.Mutex
@@ -140,34 +142,52 @@ func (r *round) others(than *replica) (list []*replica) {
 
 // run injects faults, one after another, for that long. The first is the first of
 // the list, so that even a short run sees a change of leader. A fault that took no
-// effect is tried again, twice at most.
-func (r *round) run(d time.Duration, from []fault) {
+// effect is tried again, twice at most. Shown are the names of those that took effect
+// in the run so far; it adds to them.
+func (r *round) run(d time.Duration, from []fault, shown map[string]bool) {
+	r.possible = r.able(from, d >= longEnough)
 	r.wait(time.Second)
-	r.one(from[0])
+	f := from[0]
 	again := 0
-	for end := time.Now().Add(d); time.Now().Before(end) && r.t.Context().Err() == nil; {
-		r.wait(time.Second + time.Duration(r.rand.Int64N(int64(time.Second))))
-		f := r.now.fault
+	for end := time.Now().Add(d); ; {
+		r.one(f)
+		if r.now.vain == "" {
+			shown[f.name] = true
+		}
+		if time.Now().After(end) || !rest(r.t.Context(), time.Second+time.Duration(r.rand.Int64N(int64(time.Second)))) {
+			return
+		}
 		if r.now.vain == "" || again == 2 {
-			f, again = r.draw(from, d >= longEnough), 0
+			f, again = draw(r.rand, r.possible, shown), 0
 		} else {
 			again++
 		}
-		r.one(f)
 	}
 }
 
-// draw takes a fault by weight, of those that this ground can do.
-func (r *round) draw(from []fault, long bool) fault {
-	var possible []fault
-	total := 0
+// able are the faults that can be on this ground, in a round of this cluster.
+func (r *round) able(from []fault, long bool) (list []fault) {
 	for _, f := range from {
 		if f.isolated && !r.c.ground.isolated() || f.ownDisk && !r.c.replicas[0].ownDisk || f.long && !long || f.numbers == "F11" && len(r.c.replicas) < 5 {
 			continue
 		}
-		possible, total = append(possible, f), total+f.weight
+		list = append(list, f)
 	}
-	at := r.rand.IntN(total)
+	return list
+}
+
+// draw takes a fault by weight; every other time one of those that have not taken
+// effect yet, as long as there are any, so that a long run shows them all.
+func draw(random *rand.Rand, possible []fault, shown map[string]bool) fault {
+	fresh := slices.DeleteFunc(slices.Clone(possible), func(f fault) bool { return shown[f.name] })
+	if random.IntN(2) == 0 && len(fresh) > 0 {
+		possible = fresh
+	}
+	total := 0
+	for _, f := range possible {
+		total += f.weight
+	}
+	at := random.IntN(total)
 	for _, f := range possible {
 		if at -= f.weight; at < 0 {
 			return f
