@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,8 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
+	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/tests/procs"
 )
@@ -20,9 +23,14 @@ const (
 	// proofMax is how much longer than it was to a fault may last until it has shown
 	// that it took effect.
 	proofMax = 8 * time.Second
-	// deadMax is how long after an agent's death the registry may call it alive:
-	// a leader's warm-up, and what gossip takes.
-	deadMax = 24 * time.Second
+	// killedMax and cutOffMax are how long after the end of an agent's process, which
+	// breaks its connection, and after its last packet the registry may call it alive:
+	// what is promised, a second and eight, and more for a machine that does other
+	// things, too. A leader in its warm-up may take deadMax: that, and what gossip
+	// takes.
+	killedMax = 2 * time.Second
+	cutOffMax = 10 * time.Second
+	deadMax   = 24 * time.Second
 	// connectionsMax is how many connections a replica without memory must bear.
 	connectionsMax = 3000
 )
@@ -160,20 +168,48 @@ func (r *round) starve(one *replica) func() {
 	}
 }
 
-// killAgent kills a node's process; every other time it waits until the registry
-// calls the node failed, which it must in time.
+// killAgent kills a node's process.
 func (r *round) killAgent(one *agent) {
+	r.dies(one, killedMax, func() {
+		r.mayEnd(one.Process)
+		r.say("kill -9 of %s", one.Name)
+		one.Kill()
+	})
+}
+
+// cutAgent takes a node off the network, as it is without power.
+func (r *round) cutAgent(one *agent) {
+	r.dies(one, cutOffMax, func() {
+		r.say("%s is cut off", one.Name)
+		r.lose(one.place, loss{percent: 100})
+		for _, p := range r.c.places() {
+			if p != one.place {
+				r.lose(p, loss{from: one.place, percent: 100})
+			}
+		}
+	})
+}
+
+// dies does something to a node of which it is dead; every other time when all is
+// quiet: then it waits until the registry calls the node failed, which it must in
+// time.
+func (r *round) dies(one *agent, within time.Duration, of func()) {
+	watched := r.rand.IntN(2) == 0
+	if watched {
+		if err := r.quiet(); err != nil {
+			r.vain("no death can be timed: %v", err)
+			return
+		}
+	}
 	r.hide(one)
-	r.mayEnd(one.Process)
-	r.say("kill -9 of %s", one.Name)
-	one.Kill()
-	if r.rand.IntN(2) == 0 {
+	of()
+	if !watched {
 		return
 	}
 	began := time.Now()
 	for err := r.failed(one); err != nil; err = r.failed(one) {
-		if time.Since(began) > deadMax {
-			r.violate("death", "%s has been dead for %s, and is not failed: %v", one.Name, deadMax, err)
+		if took := time.Since(began); took > deadMax || took > within && r.calm(began) == nil {
+			r.violate("death", "%s has been dead for %s, and is not failed: %v", one.Name, took, err)
 			return
 		}
 		r.wait(50 * time.Millisecond)
@@ -181,7 +217,56 @@ func (r *round) killAgent(one *agent) {
 	r.say("%s is failed %s after its death", one.Name, time.Since(began).Round(time.Millisecond))
 }
 
-// failed is nil when the registry calls a node failed.
+// quiet waits until a death must be noticed in the time that is promised: everybody
+// sees everybody, each agent attends a replica, and the leader's warm-up is over.
+func (r *round) quiet() (err error) {
+	for end := time.Now().Add(2 * deadMax); time.Now().Before(end); r.wait(200 * time.Millisecond) {
+		err = errors.Join(r.c.whole(), r.c.attended(), r.calm(time.Now()))
+		if err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// attended is nil when each agent keeps a connection to a replica.
+func (c *cluster) attended() error {
+	all := 0
+	for _, one := range c.replicas {
+		n, err := metric(one, "rota_attended_agents")
+		if err != nil {
+			return err
+		}
+		all += n
+	}
+	if all != len(c.agents) {
+		return fmt.Errorf("%d agents are attended, and there are %d", all, len(c.agents))
+	}
+	return nil
+}
+
+// calm is nil when the leader's warm-up was over at a time, and it has led ever since.
+func (r *round) calm(at time.Time) error {
+	one := r.c.leader()
+	if one == nil {
+		return errors.New("nobody leads")
+	}
+	since, err := ledSince(one)
+	if warm := 2 * gossip.LAN.Suspicion(len(r.c.places())); err == nil && at.Sub(since) < warm {
+		err = fmt.Errorf("%s leads for less than %s", one.Name, warm)
+	}
+	return err
+}
+
+// ledSince is when a replica last began to lead, by its log.
+func ledSince(one *replica) (time.Time, error) {
+	log := one.Log()
+	log = log[:max(0, strings.LastIndex(log, ": this replica leads: "))]
+	at, _, _ := strings.Cut(log[strings.LastIndexByte(log, '\n')+1:], " ")
+	return time.Parse(time.RFC3339Nano, at)
+}
+
+// failed is nil when the registry calls a node failed. It forgets none by itself.
 func (r *round) failed(one *agent) error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), attemptTimeout)
 	defer cancel()
@@ -189,12 +274,32 @@ func (r *round) failed(one *agent) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range list.Nodes {
-		if n.Name == registry.NodeName(one.Name) && n.State != registry.Failed {
+	return failedIn(list.Nodes, registry.NodeName(one.Name))
+}
+
+func failedIn(nodes []registry.NodeInfo, name registry.NodeName) error {
+	for _, n := range nodes {
+		if n.Name == name {
+			if n.State == registry.Failed {
+				return nil
+			}
 			return fmt.Errorf("it is %s", n.State)
 		}
 	}
-	return nil
+	return errors.New("the registry does not know it")
+}
+
+// TestADeathIsFailedByName claims that a node is failed which the registry calls so,
+// and none that lives, or that the registry does not know.
+func TestADeathIsFailedByName(t *testing.T) {
+	nodes := []registry.NodeInfo{
+		{Node: registry.Node{Name: "w1", State: registry.Failed}}, {Node: registry.Node{Name: "w2", State: registry.Alive}},
+	}
+	for name, want := range map[registry.NodeName]string{"w1": "<nil>", "w2": "it is alive", "w3": "the registry does not know it"} {
+		if got := fmt.Sprint(failedIn(nodes, name)); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
 }
 
 // short is nil when a replica is not ready, and says that it is for want of room.

@@ -160,9 +160,7 @@ func networkFaults() []fault {
 			return nil
 		}},
 		{name: "an agent is cut off", numbers: "F10", weight: 1, inject: func(r *round) func() {
-			one := r.c.agents[r.rand.IntN(len(r.c.agents))]
-			r.hide(one)
-			r.lose(one.place, loss{percent: 100})
+			r.cutAgent(r.c.agents[r.rand.IntN(len(r.c.agents))])
 			return nil
 		}},
 		{name: "links are clogged one by one", numbers: "F20", weight: 1, inject: func(r *round) func() {
