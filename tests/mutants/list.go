@@ -138,6 +138,12 @@ func ofTheLog() []mutant {
 			tests: []claim{{pkg: "./fsm/replica", test: "TestTheLogClockRunsOnFromTheTermBefore"}},
 		},
 		{
+			name:  "no-sync",
+			says:  "the store does not sync: power that is lost takes acknowledged writes with it",
+			edits: []edit{{"fsm/replica/store.go", "		MsgpackUseNewTimeFormat: true,\n", "		MsgpackUseNewTimeFormat: true,\n		NoSync:                  true,\n"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestAcknowledgedWritesAreSynced"}},
+		},
+		{
 			name:  "stale-liveness",
 			says:  "a change of liveness is taken whatever has happened since it was decided",
 			edits: []edit{{"registry/node_apply.go", "	if n.Since != l.Since {\n		return false\n	}\n", ""}},
