@@ -48,7 +48,7 @@ func required(d time.Duration) check.Counters {
 	each := func(perTenMinutes int) int { return int(time.Duration(perTenMinutes) * d / (10 * time.Minute)) }
 	return check.Counters{
 		OK: each(20_000), LeaderChanges: each(20), ChangesInFlight: each(20), RetriesAfterChange: each(20),
-		SnapshotsUnderLoad: each(5), FollowerReadsAtChange: each(1), UnknownCommitted: each(1), UnknownNot: each(1),
+		SnapshotsUnderLoad: each(5), FollowerReadsAtChange: each(1), UnknownCommitted: each(1), UnknownNot: each(1), StatesCompared: each(1),
 	}
 }
 

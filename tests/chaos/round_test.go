@@ -433,6 +433,11 @@ func (r *round) judge() {
 			r.violate("log", "%v", err)
 		}
 		run.Logs = append(run.Logs, l, disk)
+		states, err := check.Snapshots(registry.ReplicaName(one.Name), one.dir)
+		if err != nil {
+			r.violate("state", "%v", err)
+		}
+		run.States = append(run.States, states...)
 	}
 	run.Logs = append(run.Logs, noOps(run.Logs))
 	r.report = check.All(run)

@@ -163,6 +163,7 @@ func (s *summary) String() string {
 		{"… with round robins under way", c.ChangesInFlight},
 		{"retries answered from the table after a change", c.RetriesAfterChange},
 		{"snapshots installed under load", c.SnapshotsUnderLoad},
+		{"snapshots compared with the log", c.StatesCompared},
 		{"follower reads within 10 ms of a change", c.FollowerReadsAtChange},
 		{"reads without an answer, in faults", s.refused},
 		{"cursors", s.cursors},

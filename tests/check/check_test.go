@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,6 +30,8 @@ type world struct {
 	machine *fsm.Machine
 	log     []check.Entry
 	ops     []check.Operation
+	// states are some of the replicas', beside that of the end.
+	states []check.State
 }
 
 // newWorld has workers w1 to w3, alive, and an open session.
@@ -165,8 +168,42 @@ func (w *world) logs() []check.ReplicaLog {
 }
 
 func (w *world) report() check.Report {
-	return check.All(check.Run{Logs: w.logs(), Ops: w.ops, Began: time.UnixMilli(0)})
+	return check.All(check.Run{Logs: w.logs(), Ops: w.ops, States: append(w.states, w.state()), Began: time.UnixMilli(0)})
 }
+
+// state gives what the replicas hold now.
+func (w *world) state() check.State { return w.tampered(func(*registry.Snapshot) {}) }
+
+// tampered gives what a replica would hold on which something had changed.
+func (w *world) tampered(change func(*registry.Snapshot)) check.State {
+	w.t.Helper()
+	var held registry.Snapshot
+	w.machine.State(func(s *registry.State) { held = s.Snapshot() })
+	change(&held)
+	var chained, b bytes.Buffer
+	frozen, err := w.machine.Snapshot()
+	if err == nil {
+		err = frozen.Persist(sink{&chained})
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, at, chain, err := fsm.ReadSnapshot(&chained)
+	if err == nil {
+		err = fsm.WriteSnapshot(&b, held, at, chain)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return check.State{Name: "r2", Bytes: b.Bytes()}
+}
+
+// sink is Raft's, in memory.
+type sink struct{ *bytes.Buffer }
+
+func (sink) ID() string    { return "sink" }
+func (sink) Cancel() error { return nil }
+func (sink) Close() error  { return nil }
 
 // busy is a world in which everything happens that the checks look at.
 func busy(t *testing.T) *world {
@@ -331,6 +368,32 @@ func TestRejected(t *testing.T) {
 			o.Consistency, o.AtLeast = registry.AtLeast, o.Index+1
 		}},
 		"changed bytes": {"log", func(w *world) { w.log[len(w.log)-1].Data[9]++ }},
+		"another state at an index": {"state", func(w *world) {
+			w.states = append(w.states, w.tampered(func(s *registry.Snapshot) { s.Nodes[0].SinceWall++ }))
+			w.rr("a", 1)
+		}},
+		"state without its sessions": {"state", func(w *world) {
+			w.states = append(w.states, w.tampered(func(s *registry.Snapshot) { s.Sessions = nil }))
+		}},
+		"state of another chain": {"state", func(w *world) {
+			s := w.state()
+			held, at, chain, _ := fsm.ReadSnapshot(bytes.NewReader(s.Bytes))
+			chain.Hash++
+			var b bytes.Buffer
+			if err := fsm.WriteSnapshot(&b, held, at, chain); err != nil {
+				w.t.Fatal(err)
+			}
+			w.states = append(w.states, check.State{Name: "r2", Bytes: b.Bytes()})
+		}},
+		"state that the log does not reach": {"state", func(w *world) {
+			w.rr("a", 1)
+			w.states = append(w.states, w.state())
+			w.log, w.ops = w.log[:len(w.log)-1], w.ops[:len(w.ops)-1]
+		}},
+		"state that is cut off": {"state", func(w *world) {
+			s := w.state()
+			w.states = append(w.states, check.State{Name: "r2", Bytes: s.Bytes[:len(s.Bytes)/2]})
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := busy(t)

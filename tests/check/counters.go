@@ -32,6 +32,9 @@ type Counters struct {
 	// UnknownCommitted and UnknownNot are the calls whose outcome was unknown, by
 	// what the log says. Of some it says nothing: see Facts.Resolve.
 	UnknownCommitted, UnknownNot int
+	// StatesCompared are the snapshots of replicas that were compared with what
+	// the log gives.
+	StatesCompared int
 }
 
 // Add adds another run's.

@@ -10,6 +10,9 @@
 //   - the witness check replays the log and looks up each answer at the index
 //     that it carries; who was called after another one's return has no lower
 //     index (see [Replay]). It takes one pass, and is the check that finds most;
+//   - what a replica held at an index, its snapshot, is byte by byte what the log
+//     up to there gives, and a replica that restores it holds the same (see
+//     [States]);
 //   - porcupine, which knows nothing of indexes, looks for an order of the
 //     calls that a naive model of a rotation explains (see [Facts.Linearizable]);
 //   - the turns in the log are those that were answered and some of those whose

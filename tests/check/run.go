@@ -6,6 +6,8 @@ import "time"
 type Run struct {
 	Logs []ReplicaLog
 	Ops  []Operation // as History.Operations gives them
+	// States are what replicas held at some index, those of their snapshots.
+	States []State
 	// Began is when the run's clock stood at 0, by the replicas' wall clocks.
 	Began time.Time
 	// Search bounds porcupine; 0 is one minute.
@@ -32,6 +34,8 @@ func All(r Run) Report {
 	out.Facts = facts
 	out.Violations = append(out.Violations, found...)
 	out.Violations = append(out.Violations, facts.Cursors(ops)...)
+	compared, found := States(out.Log, r.States)
+	out.Violations = append(out.Violations, found...)
 	resolved, _, _ := facts.Resolve(ops)
 	search := r.Search
 	if search == 0 {
@@ -40,5 +44,6 @@ func All(r Run) Report {
 	found, out.Undecided = facts.Linearizable(resolved, search)
 	out.Violations = append(out.Violations, found...)
 	out.Counters = facts.Count(ops, r.Began)
+	out.Counters.StatesCompared = compared
 	return out
 }

@@ -91,6 +91,12 @@ func ofSessions() []mutant {
 			tests: []claim{{pkg: "./fsm", test: "TestSnapshotHoldsEverything"}, {pkg: "./rpc/client", test: "TestStepsTogether"}, simulated(40, 8)},
 		},
 		{
+			name:  "restore-renews-cursors",
+			says:  "who restores a snapshot takes its cursors for used just now: answers are right, and the state another one",
+			edits: []edit{{"registry/restore.go", "used: c.Used", "used: s.clock"}},
+			tests: []claim{{pkg: "./fsm", test: "TestSnapshotHoldsEverything"}, simulated(1, 6)},
+		},
+		{
 			name:  "doubt-in-another-session",
 			says:  "a client whose session is forgotten asks again in another one, though the first attempt may have run",
 			edits: []edit{{"rpc/client/retry.go", "	if s.tally.doubt || s.stopped || ", "	if s.stopped || "}},

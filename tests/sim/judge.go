@@ -21,7 +21,14 @@ func (w *Workload) Judge() check.Counters {
 	for _, f := range w.late.all() {
 		w.c.t.Error(f)
 	}
-	report := check.All(check.Run{Logs: w.c.Log.logs(), Ops: w.history.Operations(), Began: w.began, Search: searchMax})
+	run := check.Run{Ops: w.history.Operations(), Began: w.began, Search: searchMax}
+	for _, r := range w.c.replicas {
+		states, err := check.Snapshots(r.Name, r.dir)
+		w.c.must("read the snapshots of "+string(r.Name), err)
+		run.States = append(run.States, states...)
+	}
+	run.Logs = w.c.Log.logs() // it reaches at least as far as the snapshots
+	report := check.All(run)
 	for _, v := range report.Violations {
 		w.c.t.Error(v)
 	}

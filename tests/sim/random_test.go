@@ -43,7 +43,7 @@ func TestRandomSimulations(t *testing.T) {
 	}
 	if err := sum.Require(check.Counters{
 		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, FollowerReadsAtChange: 2,
-		UnknownCommitted: 1, UnknownNot: 5,
+		UnknownCommitted: 1, UnknownNot: 5, StatesCompared: 100,
 	}); err != nil {
 		t.Error(err)
 	}
