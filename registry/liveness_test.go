@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,20 +124,67 @@ func TestTheDeadAreNotNewLives(t *testing.T) {
 // Of n nodes of a type k that are lost at once all fail, unless they are three or
 // more, and more than 30 % of them: then none does.
 func TestAFreezeBeginsAtThreeAndThirtyPercent(t *testing.T) {
+	lose := func(n, k int) {
+		_, in := workers(t, n)
+		in.View, in.Now = in.View[k:], 60_000
+		first := registry.Decide(in)
+		in.Memory, in.Said = first.Memory, unheard(first.Suspects, 3)
+		d := registry.Decide(in)
+		want := k
+		if k >= 3 && 10*k > 3*n {
+			want = 0
+		}
+		if frozen := len(d.Memory.Frozen) > 0; len(first.Suspects) != k || len(d.Command.Changes) != want || frozen != (want == 0) {
+			t.Errorf("%d of %d lost: %d suspects, %d fail, want %d; frozen %t", k, n, len(first.Suspects), len(d.Command.Changes), want, frozen)
+		}
+	}
 	for n := 1; n <= 24; n++ {
 		for k := 1; k <= n; k++ {
-			_, in := workers(t, n)
-			in.View, in.Now = in.View[k:], 60_000
-			first := registry.Decide(in)
-			in.Memory, in.Said = first.Memory, unheard(first.Suspects, 3)
+			lose(n, k)
+		}
+	}
+	for _, k := range []int{300, 301, 600, 1000} {
+		lose(1000, k)
+	}
+}
+
+// A thousand nodes flap, a quarter of them at a time: each fails as soon as nobody
+// sees it and comes back as soon as it is seen, but for the third time, when it is
+// held back for a while.
+func TestAThousandNodesFlapByTheirView(t *testing.T) {
+	const n, quarter = 1000, 250
+	s, in := workers(t, n)
+	all := in.View
+	// at looks twice, as it takes to fail, and gives how many are alive then.
+	at := func(now registry.Millis, view []registry.Seen) (alive int) {
+		in.Now, in.View, in.Said = now, view, nil
+		for range 2 {
 			d := registry.Decide(in)
-			want := k
-			if k >= 3 && 10*k > 3*n {
-				want = 0
+			in.Memory, in.Said = d.Memory, unheard(d.Suspects, 3)
+			if len(d.Command.Changes) > 0 {
+				apply(t, s, d.Command)
 			}
-			if frozen := len(d.Memory.Frozen) > 0; len(first.Suspects) != k || len(d.Command.Changes) != want || frozen != (want == 0) {
-				t.Errorf("%d of %d lost: %d suspects, %d fail, want %d; frozen %t", k, n, len(first.Suspects), len(d.Command.Changes), want, frozen)
+		}
+		for _, node := range s.Layout() {
+			if node.State == registry.Alive {
+				alive++
 			}
+		}
+		return alive
+	}
+	now := registry.Millis(60_000)
+	for time := 1; time <= 3; time++ {
+		for from := 0; from < n; from += quarter {
+			seen := append(slices.Clone(all[:from]), all[from+quarter:]...)
+			back := n
+			if time == 3 {
+				back = n - quarter
+			}
+			gone, again, later := at(now, seen), at(now+10_000, all), at(now+50_000, all)
+			if gone != n-quarter || again != back || later != n {
+				t.Errorf("time %d, from %d on: %d are alive when a quarter is gone, %d when it is back, %d later; want %d, %d, %d", time, from, gone, again, later, n-quarter, back, n)
+			}
+			now += 60_000
 		}
 	}
 }

@@ -2,6 +2,7 @@ package combine
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -189,7 +190,7 @@ func TestAHotCursorHoldsUpNoColdPool(t *testing.T) {
 			arrive(hot)
 		}
 		came[id+1] = batches
-		arrive([]registry.Turn{{Pool: registry.PoolName("cold-" + strings.Repeat("x", cold%40)), Count: 1}})
+		arrive([]registry.Turn{{Pool: registry.PoolName(fmt.Sprintf("cold-%d", cold)), Count: 1}})
 		now += time.Millisecond
 		gone(c.Wake(now)) // the batch before waited for who comes back
 		b := flying[0]
