@@ -26,6 +26,7 @@ type world struct {
 	t       *testing.T
 	term    registry.Term
 	now     time.Duration
+	skew    time.Duration // of the log clock, which should go as now does
 	serial  uint64
 	machine *fsm.Machine
 	log     []check.Entry
@@ -51,7 +52,7 @@ func newWorld(t *testing.T) *world {
 // commit makes a command the next entry.
 func (w *world) commit(c registry.Command) *fsm.Outcome {
 	w.t.Helper()
-	data, err := fsm.EncodeEntry(fsm.Entry{Clock: registry.Millis(w.now / ms), Wall: registry.Millis(w.now / ms), Command: c})
+	data, err := fsm.EncodeEntry(fsm.Entry{Clock: registry.Millis((w.now + w.skew) / ms), Wall: registry.Millis(w.now / ms), Command: c})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -236,6 +237,10 @@ func busy(t *testing.T) *world {
 // nobody heard of and calls that overlap included.
 func TestCorrect(t *testing.T) {
 	w := busy(t)
+	w.term++
+	w.now += 3000 * ms
+	w.skew -= 3000 * ms // the log clock stands still while nobody leads
+	w.start("r1")
 	lost := w.rr("a", 1)
 	lost.Outcome, lost.Answers = check.Unknown, nil
 	w.rr("a", 1)
@@ -366,6 +371,33 @@ func TestRejected(t *testing.T) {
 		"less than asked for": {"order", func(w *world) {
 			o := w.hrw("k1")
 			o.Consistency, o.AtLeast = registry.AtLeast, o.Index+1
+		}},
+		"log clock that begins again": {"clock", func(w *world) {
+			w.term++
+			w.start("r1")
+			w.skew = -w.now
+			w.rr("a", 1)
+		}},
+		"log clock that falls": {"clock", func(w *world) {
+			w.rr("a", 1)
+			w.skew = -15 * ms
+			w.rr("a", 1)
+		}},
+		"log clock that runs ahead": {"clock", func(w *world) {
+			w.skew = 7 * ms // an answer takes 5
+			w.rr("a", 1)
+		}},
+		"log clock that runs ahead with a new leader": {"clock", func(w *world) {
+			w.term++
+			w.skew = 7 * ms
+			w.start("r1")
+			w.rr("a", 1)
+		}},
+		"log clock that stands still": {"clock", func(w *world) {
+			for range 3 {
+				w.skew -= 10 * ms
+				w.rr("a", 1)
+			}
 		}},
 		"changed bytes": {"log", func(w *world) { w.log[len(w.log)-1].Data[9]++ }},
 		"another state at an index": {"state", func(w *world) {

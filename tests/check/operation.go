@@ -174,7 +174,7 @@ func (h *History) Operations() []Operation {
 // Violation is one thing that cannot be.
 type Violation struct {
 	// Check is which check says so: log, witness, order, lost, failed, cursor,
-	// porcupine, invariant, state, leak.
+	// clock, porcupine, invariant, state, leak.
 	Check string
 	Text  string
 }

@@ -20,7 +20,9 @@ type Facts struct {
 	moved map[request]int
 	// commands finds where a command that was asked for stands, by its subject.
 	commands map[string]wrote
-	last     registry.Position
+	// stamps are the log clocks of the entries.
+	stamps map[registry.Index]registry.Millis
+	last   registry.Position
 }
 
 // Taken is one turn of an entry and what it came to.
@@ -74,8 +76,11 @@ type Epoch struct {
 // for the other checks.
 func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 	r := &replay{
-		Facts: Facts{Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{}, commands: map[string]wrote{}},
-		at:    map[registry.Index][]*Operation{},
+		Facts: Facts{
+			Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{},
+			commands: map[string]wrote{}, stamps: map[registry.Index]registry.Millis{},
+		},
+		at: map[registry.Index][]*Operation{},
 	}
 	r.machine = fsm.NewMachine(func(err error) { r.faults.add("log", "%v", err) })
 	r.expect(log, ops)
@@ -97,6 +102,7 @@ type replay struct {
 	Facts
 	machine *fsm.Machine
 	pools   pools
+	clock   logClock
 	at      map[registry.Index][]*Operation
 	taken   []Taken // of the entry under way
 	spent   map[cursor]map[registry.Answer]int
@@ -133,6 +139,7 @@ func (r *replay) apply(e *Entry) bool {
 	}
 	r.command = decoded.Command
 	out := r.machine.Apply(&raft.Log{Index: uint64(e.Index), Term: uint64(e.Term), Type: raft.LogCommand, Data: e.Data}).(*fsm.Outcome)
+	r.clocked(&decoded)
 	switch c := decoded.Command.(type) {
 	case registry.TermStart:
 		r.Starts = append(r.Starts, Start{Position: e.Position, Leader: c.Leader, Wall: decoded.Wall})

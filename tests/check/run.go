@@ -36,6 +36,7 @@ func All(r Run) Report {
 	out.Violations = append(out.Violations, facts.Cursors(ops)...)
 	compared, found := States(out.Log, r.States)
 	out.Violations = append(out.Violations, found...)
+	out.Violations = append(out.Violations, facts.Clock(ops)...)
 	resolved, _, _ := facts.Resolve(ops)
 	search := r.Search
 	if search == 0 {
