@@ -310,7 +310,6 @@ func TestRejected(t *testing.T) {
 		"stale read that lies about its index": {"porcupine", func(w *world) {
 			old := *w.hrw("k1")
 			w.write(registry.DrainNode{Name: old.Answers[0].Node, Draining: true})
-			w.hrw("k1")
 			w.record(old)
 		}},
 		"wrong node of hrw": {"witness", func(w *world) { w.hrw("k1").Answers[0].Node = "w3x" }},

@@ -15,7 +15,8 @@ import (
 // naive model explains and that no caller's clock speaks against. The operations
 // are those that Resolve gives. Each cursor is searched alone, together with the
 // hrw of the same key: linearizable objects are so together, and the search takes
-// memory by the square of its operations. What could not be decided in the time
+// memory by the square of its operations. So is each pool, as an epoch that rises
+// with the changes that were acknowledged. What could not be decided in the time
 // is no violation; it is counted. Each has at least its part of the time.
 //
 // Of the log the model is told one thing, who was in a pool at each epoch. It
@@ -25,11 +26,10 @@ func (f *Facts) Linearizable(ops []Operation, within time.Duration) (violations 
 	parts := f.parts(ops)
 	end := time.Now().Add(within)
 	for i, p := range parts {
-		model := model{epochs: f.Epochs[p.of.pool]}
-		verdict := porcupine.CheckOperationsTimeout(model.porcupine(), p.ops, share(time.Until(end), len(parts)-i))
+		verdict := porcupine.CheckOperationsTimeout(p.model, p.ops, share(time.Until(end), len(parts)-i))
 		switch verdict {
 		case porcupine.Illegal:
-			out.add("porcupine", "%s: no order of its %d operations explains them; they begin with %s", p.of, len(p.ops), p.ops[0].Input)
+			out.add("porcupine", "%s: no order of its %d operations explains them; they begin with %s", p.name, len(p.ops), p.ops[0].Input)
 		case porcupine.Unknown:
 			undecided++
 		case porcupine.Ok:
@@ -40,8 +40,14 @@ func (f *Facts) Linearizable(ops []Operation, within time.Duration) (violations 
 
 // part is what is searched alone.
 type part struct {
-	of  cursor
-	ops []porcupine.Operation
+	of    cursor
+	name  string
+	model porcupine.Model
+	ops   []porcupine.Operation
+}
+
+func (p *part) add(o *Operation, input any) {
+	p.ops = append(p.ops, porcupine.Operation{ClientId: 0, Input: input, Call: int64(o.Called), Output: o, Return: returned(o)})
 }
 
 // parts gives what there is to search, in an order that depends on nothing but
@@ -58,14 +64,13 @@ func (f *Facts) parts(ops []Operation) (list []part) {
 		if !known {
 			n = len(list)
 			at[o.cursor()] = n
-			list = append(list, part{of: o.cursor()})
+			list = append(list, part{of: o.cursor(), name: o.cursor().String(), model: model{epochs: f.Epochs[o.Pool]}.porcupine()})
 		}
-		list[n].ops = append(list[n].ops, porcupine.Operation{
-			ClientId: 0, Input: o, Call: int64(o.Called), Output: o, Return: returned(o),
-		})
+		list[n].add(o, o)
 	}
+	list = append(list, f.epochParts(ops)...)
 	slices.SortFunc(list, func(a, b part) int {
-		return cmp.Or(cmp.Compare(len(a.ops), len(b.ops)), cmp.Compare(a.of.pool, b.of.pool), cmp.Compare(a.of.key, b.of.key))
+		return cmp.Or(cmp.Compare(len(a.ops), len(b.ops)), cmp.Compare(a.of.pool, b.of.pool), cmp.Compare(a.of.key, b.of.key), cmp.Compare(a.name, b.name))
 	})
 	return list
 }

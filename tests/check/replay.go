@@ -20,6 +20,9 @@ type Facts struct {
 	moved map[request]int
 	// commands finds where a command that was asked for stands, by its subject.
 	commands map[string]wrote
+	// entries are where the log has the changes that were acknowledged, by the
+	// operation's place: the first entry that may be its own.
+	entries map[int]registry.Index
 	// stamps are the log clocks of the entries.
 	stamps map[registry.Index]registry.Millis
 	last   registry.Position
@@ -79,6 +82,7 @@ func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 		Facts: Facts{
 			Epochs: map[registry.PoolName][]Epoch{}, rewound: map[cursor]bool{}, moved: map[request]int{},
 			commands: map[string]wrote{}, stamps: map[registry.Index]registry.Millis{},
+			entries: map[int]registry.Index{},
 		},
 		at: map[registry.Index][]*Operation{},
 	}
@@ -221,7 +225,7 @@ func (r *replay) order(ops []Operation) {
 			r.faults.add("order", "%s: is older than what was answered before it was called: %s", o, newest)
 		}
 		if o.Kind == Write {
-			r.written(o, newest)
+			r.written(i, o, newest)
 		}
 		if o.Consistency == registry.AtLeast && o.Index < o.AtLeast {
 			r.faults.add("order", "%s: asked for index %d or later", o, o.AtLeast)
@@ -232,9 +236,10 @@ func (r *replay) order(ops []Operation) {
 // written looks for the entry of a change: behind all that was answered before the
 // call, and no later than its answer, which shows the state that it was read back
 // from and may be of a later index.
-func (r *replay) written(o, before *Operation) {
+func (r *replay) written(place int, o, before *Operation) {
 	for _, at := range r.commands[subject(o.Command)].done {
 		if (before == nil || at.Index > before.Index) && at.Index <= o.Index {
+			r.entries[place] = at.Index
 			return
 		}
 	}
