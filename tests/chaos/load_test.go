@@ -382,6 +382,9 @@ func (l *load) changes(ctx context.Context, id int, r *rand.Rand, c *client.Clie
 			l.told("the end of a drain", err)
 			continue
 		case 2:
+			// Its topic is of this registration alone, too. Where the pool is there yet,
+			// because its removal failed, that is a conflict: surely not done.
+			spec.Topic = registry.Topic(fmt.Sprintf("chaos/%s/%d", spec.Name, turn))
 			o.Command = registry.RegisterPool{Spec: spec}
 			var p client.PoolChange
 			p, err = c.RegisterPool(context.Background(), spec, client.RegisterOptions{})

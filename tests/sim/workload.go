@@ -231,7 +231,8 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 	ctx := context.Background()
 	side := registry.PoolName(fmt.Sprintf("side-%d", rnd.IntN(3)))
 	node := pick(rnd, nodes)
-	reason := fmt.Sprintf("a test of client %d at %v", o.Client, o.Called) // of this change alone: the checks tell it apart by that
+	reason := fmt.Sprintf("a test of client %d at %v", o.Client, o.Called)                       // of this change alone: the checks tell it apart by that
+	topic := registry.Topic(fmt.Sprintf("zeek/cluster/pool/%s/%d/%d", side, o.Client, o.Called)) // and so is this
 	switch rnd.IntN(14) {
 	case 0, 1:
 		o.Command = registry.UnregisterPool{Name: side}
@@ -251,7 +252,7 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 		got, err := cl.UndrainNode(ctx, node)
 		return got.Served, err
 	default:
-		spec := registry.Spec{Name: side, NodeType: registry.Worker}
+		spec := registry.Spec{Name: side, Topic: topic, NodeType: registry.Worker}
 		if rnd.IntN(2) == 0 {
 			one := uint32(1)
 			spec.MaxNodes, spec.Exclusive = &one, rnd.IntN(2) == 0
