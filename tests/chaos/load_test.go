@@ -194,6 +194,7 @@ func (l *load) ask(o *check.Operation, r *rand.Rand, patience time.Duration) (lo
 		Request: &rotav1.RequestId{Session: string(o.Session), Serial: o.Serial, FirstUnacked: o.Serial},
 	}
 	for {
+		sent := l.now()
 		attempt, stop := context.WithTimeout(ctx, attemptTimeout)
 		res, err := l.stub(r).RrTopics(attempt, connect.NewRequest(req))
 		stop()
@@ -212,7 +213,9 @@ func (l *load) ask(o *check.Operation, r *rand.Rand, patience time.Duration) (lo
 		switch {
 		case !known && undialled(err): // it went nowhere
 		case code == registry.OutcomeUnknown, code == registry.Internal:
-			o.Outcome = check.Unknown
+			if o.Outcome != check.Unknown {
+				o.Outcome, o.Doubted = check.Unknown, sent
+			}
 		case code == registry.SessionUnknown:
 			return true
 		}

@@ -27,6 +27,7 @@ type world struct {
 	term    registry.Term
 	now     time.Duration
 	skew    time.Duration // of the log clock, which should go as now does
+	wall    time.Duration // of the leader's clock
 	serial  uint64
 	machine *fsm.Machine
 	log     []check.Entry
@@ -52,7 +53,7 @@ func newWorld(t *testing.T) *world {
 // commit makes a command the next entry.
 func (w *world) commit(c registry.Command) *fsm.Outcome {
 	w.t.Helper()
-	data, err := fsm.EncodeEntry(fsm.Entry{Clock: registry.Millis((w.now + w.skew) / ms), Wall: registry.Millis(w.now / ms), Command: c})
+	data, err := fsm.EncodeEntry(fsm.Entry{Clock: registry.Millis((w.now + w.skew) / ms), Wall: registry.Millis((w.now + w.wall) / ms), Command: c})
 	if err != nil {
 		w.t.Fatal(err)
 	}

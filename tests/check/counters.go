@@ -16,9 +16,13 @@ type Counters struct {
 	Operations, OK, Failed, Unknown int
 	// LeaderChanges are the terms that began, but for the first one.
 	LeaderChanges int
-	// ChangesInFlight are the changes of leader over which a round robin was
-	// under way: called while an earlier term still gave answers, and answered
-	// in this one.
+	// ChangesInFlight are the terms that began, but for the first one, while a
+	// round robin was on its way of which nobody could say then what it would come
+	// to: one that an older term had committed, and whose caller was answered, or
+	// never was, by a repetition that a newer term took; one called before the
+	// term began that was unknown when it was given up, after that; one of which
+	// an attempt was sent before the term began and left in doubt, and that the
+	// term or a later one committed. One that only waited for a leader is none.
 	ChangesInFlight int
 	// RetriesAfterChange are requests that were answered with what an earlier
 	// leader's term had taken; each counts once, however often it was repeated.
@@ -75,41 +79,67 @@ func (f *Facts) Count(ops []Operation, began time.Time) Counters {
 		}
 	}
 	c.LeaderChanges = max(len(f.Starts)-1, 0)
-	c.ChangesInFlight = f.inFlight(ops)
+	c.ChangesInFlight = f.inFlight(ops, began)
 	c.RetriesAfterChange = f.retries()
 	c.FollowerReadsAtChange = f.nearReads(ops, began)
 	_, c.UnknownCommitted, c.UnknownNot = f.Resolve(ops)
 	return c
 }
 
-func (f *Facts) inFlight(ops []Operation) int {
-	lastOf := map[registry.Term]time.Duration{}
-	var terms []registry.Term
-	for i := range ops {
-		o := &ops[i]
-		if o.Outcome != OK || !o.linearizable() {
-			continue
-		}
-		if _, known := lastOf[o.Term]; !known {
-			terms = append(terms, o.Term)
-		}
-		lastOf[o.Term] = max(lastOf[o.Term], o.Returned)
-	}
-	slices.Sort(terms)
-	over := map[registry.Term]bool{}
-	for i := range ops {
-		o := &ops[i]
-		if o.Outcome != OK || o.Kind != RoundRobin || over[o.Term] {
-			continue
-		}
-		for _, t := range terms {
-			if t < o.Term && lastOf[t] > o.Called {
-				over[o.Term] = true
-				break
-			}
+func (f *Facts) inFlight(ops []Operation, began time.Time) (n int) {
+	repeated := map[request]registry.Index{} // the last repetition that the log has
+	for i := range f.Turns {
+		if t := &f.Turns[i]; t.Result.Taken != (registry.Position{}) {
+			repeated[t.request()] = t.Index
 		}
 	}
-	return len(over)
+	for i := 1; i < len(f.Starts); i++ {
+		s := f.Starts[i]
+		if s.Term == f.Starts[i-1].Term {
+			continue
+		}
+		at := startedAt(s, ops, began)
+		if slices.ContainsFunc(ops, func(o Operation) bool { return f.over(&o, s, at, repeated) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// over reports whether a turn was on its way, and in doubt, when a term began at
+// that time.
+func (f *Facts) over(o *Operation, s Start, at time.Duration, repeated map[request]registry.Index) bool {
+	if o.Kind != RoundRobin || o.Outcome == Failed {
+		return false
+	}
+	if moved, done := f.moved[o.request()]; done && o.Session != "" {
+		taken, again := f.Turns[moved].Index, repeated[o.request()]
+		if taken < s.Index && s.Index <= again && o.Returned > at {
+			return true
+		}
+	}
+	if o.Outcome == Unknown {
+		return o.Called < at && at < o.Returned
+	}
+	return o.Doubted > 0 && o.Doubted < at && o.Index > s.Index
+}
+
+// startedAt is when a term began: by its leader's clock, if that is between the
+// call of whoever was answered with an entry before it and the return of whoever
+// was answered with one behind it, and else whichever of the two is nearer.
+func startedAt(s Start, ops []Operation, began time.Time) time.Duration {
+	from, to := time.Duration(0), Never
+	for i := range ops {
+		o := &ops[i]
+		switch {
+		case o.Outcome != OK:
+		case o.Index >= s.Index:
+			to = min(to, o.Returned)
+		case o.Kind == RoundRobin:
+			from = max(from, o.Called)
+		}
+	}
+	return min(max(time.UnixMilli(int64(s.Wall)).Sub(began), from), to)
 }
 
 func (f *Facts) retries() int {

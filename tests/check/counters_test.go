@@ -1,7 +1,10 @@
 package check_test
 
 import (
+	"cmp"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,18 +18,14 @@ import (
 func TestCounters(t *testing.T) {
 	w := newWorld(t)
 	w.rr("a", 1)
-	over := w.rr("a", 1) // called in term 1, and answered in 3
-	before := w.rr("a", 1)
+	lost := w.rr("a", 1) // committed in term 1, and answered in 3
 	w.term = 3
 	w.start("r2")
-	read := w.hrw("k1")
-	w.take("a", 1, w.serial) // the last request again
+	w.hrw("k1").ServedBy = "r3"
+	again := w.take("a", 1, w.serial)
 	w.rr("a", 1)
-	*over, *before = *before, *over
-	over.Called, over.Returned = before.Called, before.Called+30*ms
-	over.Position, over.Serial, over.Answers = w.ops[len(w.ops)-1].Position, w.serial, w.ops[len(w.ops)-1].Answers
-	w.ops = w.ops[:len(w.ops)-1]
-	read.ServedBy = "r3"
+	lost.Returned = again.Returned
+	w.ops = slices.DeleteFunc(w.ops, func(o check.Operation) bool { return o.Serial == again.Serial && o.Called == again.Called })
 	r := w.report()
 	c := r.Counters
 	if c.LeaderChanges != 1 || c.ChangesInFlight != 1 || c.RetriesAfterChange != 1 || c.FollowerReadsAtChange != 1 {
@@ -41,6 +40,84 @@ func TestCounters(t *testing.T) {
 	if err := c.Require(least); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestChangesInFlight claims that a change of leader counts if a turn was on its
+// way over it of which nobody knew what it would come to, by whatever clock the
+// new leader shows; and that it does not for one that is known, or that waited.
+func TestChangesInFlight(t *testing.T) {
+	const before, change, after = 3000 * ms, 5000 * ms, 7000 * ms
+	span := func(o *check.Operation, called, returned time.Duration) { o.Called, o.Returned = called, returned }
+	old := func(w *world) *check.Operation { // has an entry before the change
+		return w.rr("a", 1)
+	}
+	repeat := func(w *world) {
+		w.take("a", 1, w.serial)
+		w.ops = w.ops[:len(w.ops)-1]
+	}
+	for name, test := range map[string]struct {
+		want         int
+		first, later func(*world)
+	}{
+		"committed, and answered behind it by a repetition": {1, func(w *world) { span(old(w), before, after) }, repeat},
+		"committed, repeated, and never answered": {1, func(w *world) {
+			o := old(w)
+			span(o, before, after)
+			o.Outcome, o.Answers = check.Unknown, nil
+		}, repeat},
+		"committed, answered, and repeated behind it": {0, func(w *world) { old(w) }, repeat},
+		"committed, and answered late":                {0, func(w *world) { span(old(w), before, after) }, nil},
+		"unknown over it":                             {1, nil, func(w *world) { unknown(w, before, after) }},
+		"unknown, and given up before it":             {0, nil, func(w *world) { unknown(w, before, change-20*ms) }},
+		"unknown, and called behind it":               {0, nil, func(w *world) { unknown(w, change+10*ms, after) }},
+		"failed over it":                              {0, nil, func(w *world) { failed(unknown(w, before, after)) }},
+		"waited for it":                               {0, nil, func(w *world) { w.rr("b", 1).Called = before }},
+		"in doubt before it, and committed behind it": {1, nil, func(w *world) {
+			o := w.rr("b", 1)
+			o.Called, o.Doubted = before, before+ms
+		}},
+		"waited, and in doubt behind it": {0, nil, func(w *world) {
+			o := w.rr("b", 1)
+			o.Called, o.Doubted = before, change+10*ms
+		}},
+		"in doubt, and committed before it": {0, func(w *world) {
+			o := old(w)
+			o.Doubted = o.Called
+		}, nil},
+		"one copy of a storm in doubt before it": {1, nil, func(w *world) {
+			o := *w.rr("b", 1)
+			o.Client, o.Outcome, o.Answers = 7, check.Unknown, nil
+			span(w.record(o), before, after)
+		}},
+	} {
+		for _, wall := range []time.Duration{0, time.Hour, -time.Hour} {
+			t.Run(fmt.Sprintf("%s, wall clock %s off", name, wall), func(t *testing.T) {
+				w := newWorld(t)
+				if test.first != nil {
+					test.first(w)
+				}
+				w.now = change - 10*ms
+				w.anonymous("quiet", 1)
+				w.term, w.wall = 3, wall
+				w.start("r2")
+				w.anonymous("quiet", 1)
+				if test.later != nil {
+					test.later(w)
+				}
+				slices.SortStableFunc(w.ops, func(a, b check.Operation) int { return cmp.Compare(a.Called, b.Called) })
+				if c := w.report().Counters; c.LeaderChanges != 1 || c.ChangesInFlight != test.want {
+					t.Errorf("%+v, want %d in flight", c, test.want)
+				}
+			})
+		}
+	}
+}
+
+// unknown is a turn that the log does not have.
+func unknown(w *world, called, returned time.Duration) *check.Operation {
+	o := w.record(check.Operation{Kind: check.RoundRobin, Pool: "worker", Key: "a", Count: 1, Session: session, Serial: 999, Outcome: check.Unknown})
+	o.Called, o.Returned = called, returned
+	return o
 }
 
 // TestAStormIsOneRetry claims that a request counts once among the retries that

@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Fold makes one operation of all that have the same request: it was called with
@@ -38,9 +39,23 @@ func joined(a, b Operation) Operation {
 	if b.Outcome == OK && (a.Outcome != OK || b.Returned < a.Returned) || a.Outcome == Failed && b.Outcome == Unknown {
 		a, b = b, a
 	}
+	a.Doubted = firstDoubt(&a, &b)
 	a.Called = min(a.Called, b.Called)
 	if a.Outcome == Failed {
 		a.Returned = max(a.Returned, b.Returned)
 	}
 	return a
+}
+
+func firstDoubt(of ...*Operation) (at time.Duration) {
+	for _, o := range of {
+		d := o.Doubted
+		if d == 0 && o.Outcome == Unknown {
+			d = o.Called
+		}
+		if d != 0 && (at == 0 || d < at) {
+			at = d
+		}
+	}
+	return at
 }

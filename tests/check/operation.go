@@ -72,7 +72,10 @@ type Operation struct {
 
 	// Called and Returned are counted from the start of the run.
 	Called, Returned time.Duration
-	Outcome          Outcome
+	// Doubted is when the first attempt was sent that was left without an answer
+	// and may have been done; 0 if there is none, or nobody knows.
+	Doubted time.Duration
+	Outcome Outcome
 	// Err is what a call that is not OK was told, for people.
 	Err string
 }

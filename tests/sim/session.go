@@ -101,8 +101,11 @@ func (u *caller) take(o check.Operation) {
 	maybe := false
 	var last attempted
 	for u.w.now()-o.Called < requestTime {
+		sent := u.w.now()
 		last = u.attempt(o, pick(u.rnd, u.stubs), attemptMin+time.Duration(u.rnd.Int64N(int64(attemptMax-attemptMin))))
-		maybe = maybe || last.maybe
+		if last.maybe && !maybe {
+			maybe, o.Doubted = true, sent
+		}
 		if last.err == nil || last.final {
 			break
 		}
