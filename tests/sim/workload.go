@@ -231,8 +231,10 @@ func (w *Workload) write(cl *Client, o *check.Operation, rnd *rand.Rand, nodes [
 	ctx := context.Background()
 	side := registry.PoolName(fmt.Sprintf("side-%d", rnd.IntN(3)))
 	node := pick(rnd, nodes)
-	reason := fmt.Sprintf("a test of client %d at %v", o.Client, o.Called)                       // of this change alone: the checks tell it apart by that
-	topic := registry.Topic(fmt.Sprintf("zeek/cluster/pool/%s/%d/%d", side, o.Client, o.Called)) // and so is this
+	// The reason and the topic are of this change alone: the checks tell it apart by
+	// them.
+	reason := fmt.Sprintf("a test of client %d at %v", o.Client, o.Called)
+	topic := registry.Topic(fmt.Sprintf("zeek/cluster/pool/%s/%d/%d", side, o.Client, o.Called))
 	switch rnd.IntN(14) {
 	case 0, 1:
 		o.Command = registry.UnregisterPool{Name: side}
