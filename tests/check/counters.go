@@ -19,10 +19,10 @@ type Counters struct {
 	// ChangesInFlight are the terms that began, but for the first one, while a
 	// round robin was on its way of which nobody could say then what it would come
 	// to: one that an older term had committed, and whose caller was answered, or
-	// never was, by a repetition that a newer term took; one called before the
-	// term began that was unknown when it was given up, after that; one of which
-	// an attempt was sent before the term began and left in doubt, and that the
-	// term or a later one committed. One that only waited for a leader is none.
+	// never was, by a repetition that a newer term took; or one that was sent while
+	// older terms still gave answers, and that was given up as unknown after the
+	// term began, or was left in doubt and sent again, and committed by the term or
+	// a later one. One that only waited for a leader was sent later.
 	ChangesInFlight int
 	// RetriesAfterChange are requests that were answered with what an earlier
 	// leader's term had taken; each counts once, however often it was repeated.
@@ -99,16 +99,29 @@ func (f *Facts) inFlight(ops []Operation, began time.Time) (n int) {
 			continue
 		}
 		at := startedAt(s, ops, began)
-		if slices.ContainsFunc(ops, func(o Operation) bool { return f.over(&o, s, at, repeated) }) {
+		sent := min(at, lastHeard(s, ops, repeated))
+		if slices.ContainsFunc(ops, func(o Operation) bool { return f.over(&o, s, at, sent, repeated) }) {
 			n++
 		}
 	}
 	return n
 }
 
+// lastHeard is when the last turn of the terms before was answered, and not by a
+// repetition.
+func lastHeard(s Start, ops []Operation, repeated map[request]registry.Index) (last time.Duration) {
+	for i := range ops {
+		o := &ops[i]
+		if o.Kind == RoundRobin && o.Outcome == OK && o.Index < s.Index && repeated[o.request()] == 0 {
+			last = max(last, o.Returned)
+		}
+	}
+	return last
+}
+
 // over reports whether a turn was on its way, and in doubt, when a term began at
-// that time.
-func (f *Facts) over(o *Operation, s Start, at time.Duration, repeated map[request]registry.Index) bool {
+// that time; who was sent before the other was sent to one that lived.
+func (f *Facts) over(o *Operation, s Start, at, sent time.Duration, repeated map[request]registry.Index) bool {
 	if o.Kind != RoundRobin || o.Outcome == Failed {
 		return false
 	}
@@ -119,9 +132,9 @@ func (f *Facts) over(o *Operation, s Start, at time.Duration, repeated map[reque
 		}
 	}
 	if o.Outcome == Unknown {
-		return o.Called < at && at < o.Returned
+		return o.Called < sent && at < o.Returned
 	}
-	return o.Doubted > 0 && o.Doubted < at && o.Index > s.Index
+	return o.Doubted > 0 && o.Doubted < sent && o.Index > s.Index
 }
 
 // startedAt is when a term began: by its leader's clock, if that is between the

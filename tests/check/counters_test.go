@@ -46,7 +46,7 @@ func TestCounters(t *testing.T) {
 // way over it of which nobody knew what it would come to, by whatever clock the
 // new leader shows; and that it does not for one that is known, or that waited.
 func TestChangesInFlight(t *testing.T) {
-	const before, change, after = 3000 * ms, 5000 * ms, 7000 * ms
+	const before, silent, change, after = 3000 * ms, 4500 * ms, 5000 * ms, 7000 * ms
 	span := func(o *check.Operation, called, returned time.Duration) { o.Called, o.Returned = called, returned }
 	old := func(w *world) *check.Operation { // has an entry before the change
 		return w.rr("a", 1)
@@ -65,16 +65,21 @@ func TestChangesInFlight(t *testing.T) {
 			span(o, before, after)
 			o.Outcome, o.Answers = check.Unknown, nil
 		}, repeat},
-		"committed, answered, and repeated behind it": {0, func(w *world) { old(w) }, repeat},
-		"committed, and answered late":                {0, func(w *world) { span(old(w), before, after) }, nil},
-		"unknown over it":                             {1, nil, func(w *world) { unknown(w, before, after) }},
-		"unknown, and given up before it":             {0, nil, func(w *world) { unknown(w, before, change-20*ms) }},
-		"unknown, and called behind it":               {0, nil, func(w *world) { unknown(w, change+10*ms, after) }},
-		"failed over it":                              {0, nil, func(w *world) { failed(unknown(w, before, after)) }},
-		"waited for it":                               {0, nil, func(w *world) { w.rr("b", 1).Called = before }},
+		"committed, answered, and repeated behind it":        {0, func(w *world) { old(w) }, repeat},
+		"committed, and answered late":                       {0, func(w *world) { span(old(w), before, after) }, nil},
+		"unknown over it":                                    {1, nil, func(w *world) { unknown(w, before, after) }},
+		"unknown, and given up before it":                    {0, nil, func(w *world) { unknown(w, before, silent-20*ms) }},
+		"unknown, and called behind it":                      {0, nil, func(w *world) { unknown(w, change+10*ms, after) }},
+		"unknown, and called when the older term was silent": {0, nil, func(w *world) { unknown(w, silent, after) }},
+		"failed over it":                                     {0, nil, func(w *world) { failed(unknown(w, before, after)) }},
+		"waited for it":                                      {0, nil, func(w *world) { w.rr("b", 1).Called = before }},
 		"in doubt before it, and committed behind it": {1, nil, func(w *world) {
 			o := w.rr("b", 1)
 			o.Called, o.Doubted = before, before+ms
+		}},
+		"in doubt when the older term was silent, and committed behind it": {0, nil, func(w *world) {
+			o := w.rr("b", 1)
+			o.Called, o.Doubted = silent, silent+ms
 		}},
 		"waited, and in doubt behind it": {0, nil, func(w *world) {
 			o := w.rr("b", 1)
@@ -96,8 +101,9 @@ func TestChangesInFlight(t *testing.T) {
 				if test.first != nil {
 					test.first(w)
 				}
-				w.now = change - 10*ms
+				w.now = silent - 10*ms
 				w.anonymous("quiet", 1)
+				w.now = change
 				w.term, w.wall = 3, wall
 				w.start("r2")
 				w.anonymous("quiet", 1)
