@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -178,6 +179,7 @@ func TestManyBadNamesCauseFewWarnings(t *testing.T) {
 			s := newStranger(t, n.host(addrOf(7)), fmt.Sprintf("bad %d", i), nodeMeta, nil)
 			join(t, s)
 			_ = s.Shutdown()
+			synctest.Wait() // memberlist takes 128 at once, and no more
 		}
 		time.Sleep(time.Second)
 		if lines := said.lines(); len(lines) != 128 {
