@@ -56,12 +56,14 @@ func (p Profile) Suspicion(n int) time.Duration {
 // probers' "I asked and heard nothing" arrives in time, and a member does not
 // take another's death for its own bad health. SuspicionMaxTimeoutMult is 1:
 // waiting for confirmations makes small clusters slow and the time to a report
-// hard to bound. GossipToTheDeadTime is finite: the dead are forgotten, and
+// hard to bound. AwarenessMaxMultiplier is memberlist's own, 8: so much slower does
+// a member probe whose probes are late, and that ends what too few processors
+// begin, when suspicions make work and the work makes suspicions. A death is found
+// no later by it where timers run in time. GossipToTheDeadTime is finite: the dead are forgotten, and
 // the rejoin loop finds those that come back.
 func (p Profile) config() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.SuspicionMaxTimeoutMult = 1
-	c.AwarenessMaxMultiplier = 3
 	// A packet is no larger without it, and LZW is a quarter of what 150 members
 	// that come in at once take of a processor, besides the garbage that it makes.
 	// What is sent by TCP fits a LAN as it is.
