@@ -236,10 +236,8 @@ func (p *pass) sentence(n *Node) {
 		return
 	}
 	reason := "lost by gossip"
-	if s.Broken {
-		reason = "connection broken and no answer to probes"
-	}
 	if shows(p.lives[n.Name], n.Boot) {
+		reason = "connection broken and no answer to probes"
 		p.out.Memory.Buried[Life{n.Name, n.Boot}] = p.Now + 2*p.Suspicion
 	}
 	p.change(n, Liveness{Boot: n.Boot, State: Failed, Reason: reason})

@@ -211,7 +211,7 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 		s.Unseen = true
 	}
 	if !s.Doomed { // Else it is asked about again if it does not fail now.
-		p.suspect(n, s, asked, s.Broken)
+		p.suspect(n, s, asked, s.Broken && seen) // Whom gossip has lost it knows no address of.
 	}
 	return Liveness{}
 }

@@ -170,8 +170,9 @@ func refused(err error) []string {
 // reconcile lets a leader look at `view=a#1,b#2` at now=, and applies what it
 // decides. It is one of three replicas, and suspicion is 1000 ms. About suspects
 // it asks at once and looks again: r2 sees those in sees=a,b, and of the others
-// missed= replicas (2 if not said) say that they see nothing. broken=a#1 are
-// lives whose connection broke, thaw=type is an operator's word.
+// missed= replicas (2 if not said) say that they see nothing; the probes of
+// unasked=a,b none of them could send. broken=a#1 are lives whose connection broke,
+// thaw=type is an operator's word.
 func (s *story) reconcile(l line) []string {
 	in := registry.ReconcileInput{
 		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
@@ -207,7 +208,7 @@ func (s *story) reconcile(l line) []string {
 
 // ask plays the other replicas.
 func (s *story) ask(l line, suspects []registry.Suspect) (lines []string, said []registry.Said) {
-	sees := strings.Split(l.named["sees"], ",")
+	sees, unasked := strings.Split(l.named["sees"], ","), strings.Split(l.named["unasked"], ",")
 	for _, x := range suspects {
 		word := registry.Said{Life: x.Life, Probed: x.Probe, Missed: 2}
 		if n, ok := l.named["missed"]; ok {
@@ -219,6 +220,9 @@ func (s *story) ask(l line, suspects []registry.Suspect) (lines []string, said [
 		}
 		if x.Probe {
 			verb = "probed"
+		}
+		if x.Probe && slices.Contains(unasked, string(x.Name)) {
+			word.SeenBy, word.Missed, result = "", 0, "could not be asked"
 		}
 		lines = append(lines, fmt.Sprintf("  %s %s#%s: %s", verb, x.Name, x.Boot[:1], result))
 		said = append(said, word)
