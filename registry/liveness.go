@@ -89,9 +89,10 @@ type Memory struct {
 	Frozen map[NodeType]Freeze
 	// Thawed says until when a type is not frozen again, on an operator's word.
 	Thawed map[NodeType]Millis
-	// Buried are lives that probes found dead while gossip showed them, which it
-	// goes on doing for a while: until it does not, or until then, they are taken
-	// for nobody's new life, though the record be forgotten and made anew.
+	// Buried are lives that probes found dead while gossip showed them, and those
+	// that the record has replaced. Gossip goes on showing them for a while: until
+	// it does not, or until then, they are taken for nobody's new life, though the
+	// record replace another one meanwhile, or be forgotten and made anew.
 	Buried map[Life]Millis
 }
 

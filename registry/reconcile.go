@@ -140,6 +140,9 @@ func (p *pass) sighting(n *Node, lives []Seen) Sighting {
 	if known && s.State == Alive && n.State == Failed {
 		s.Flaps = s.Flaps.failed(p.Now)
 	}
+	if known && s.Boot != n.Boot {
+		p.out.Memory.Buried[Life{n.Name, s.Boot}] = p.Now + 2*p.Suspicion
+	}
 	if !known || s.Boot != n.Boot || s.Joined != n.Joined {
 		s = Sighting{Boot: n.Boot, Joined: n.Joined, Noticed: p.Now, State: n.State, Changed: p.Now, Flaps: s.Flaps}
 	}
@@ -282,7 +285,8 @@ func livesByName(view []Seen) map[NodeName][]Seen {
 }
 
 // newLife picks the life that may take over from the record's own, or none.
-// The one that the record replaced never comes back, nor one that was found dead.
+// The one that the record replaced never comes back; nor, while it is buried, one
+// that was replaced before it or found dead.
 func (p *pass) newLife(n *Node, lives []Seen) Seen {
 	for _, l := range lives {
 		_, buried := p.out.Memory.Buried[Life{n.Name, l.Boot}]
