@@ -139,6 +139,20 @@ func (p *pool) unsatisfied() string {
 	return ""
 }
 
+// bare are the members of all pools of which nobody is eligible.
+func (v *View) bare() map[NodeName]bool {
+	names := make(map[NodeName]bool)
+	for _, p := range v.pools {
+		if slices.Contains(p.eligible, true) {
+			continue
+		}
+		for i := range p.members {
+			names[p.members[i].name] = true
+		}
+	}
+	return names
+}
+
 // emptyReason says why nobody in the pool is eligible, once that is so.
 func (v *View) emptyReason(p *pool) EmptyReason {
 	if len(p.members) == 0 {

@@ -88,10 +88,11 @@ type pass struct {
 	lives  map[NodeName][]Seen
 	said   map[Life]Said
 	broken map[Life]bool
-	alive  map[NodeType]int // nodes of the layout
-	recent map[NodeType]int // failed ones that did so within freezeWindow
-	doomed []*Node          // who would fail now, but for a freeze
-	asks   []asking         // who may be asked about now, in the layout's order
+	alive  map[NodeType]int  // nodes of the layout
+	bare   map[NodeName]bool // members of pools of which nobody is eligible; nil: not yet known
+	recent map[NodeType]int  // failed ones that did so within freezeWindow
+	doomed []*Node           // who would fail now, but for a freeze
+	asks   []asking          // who may be asked about now, in the layout's order
 }
 
 func (in *ReconcileInput) begin() *pass {
@@ -171,7 +172,7 @@ func (p *pass) judgeGone(n *Node, lives []Seen, s *Sighting) Liveness {
 	if !own && other.Boot == "" {
 		return Liveness{}
 	}
-	if held := s.Flaps.Until; p.Now < held && p.alive[n.Type] > 0 {
+	if held := s.Flaps.Until; p.Now < held && p.spares(n) {
 		p.wake(held)
 		return Liveness{}
 	}
@@ -188,6 +189,16 @@ func (p *pass) judgeGone(n *Node, lives []Seen, s *Sighting) Liveness {
 	p.suspect(n, s, asked, true)
 	p.wake(trusted)
 	return Liveness{}
+}
+
+// spares reports whether one that is not alive is in no pool without others that
+// are eligible, and not the only one of its type.
+func (p *pass) spares(n *Node) bool {
+	if p.bare == nil {
+		p.bare = p.State.bare()
+	}
+	others := func(o *listed) bool { return o.Type == n.Type && o.Eligible() }
+	return !p.bare[n.Name] && slices.ContainsFunc(p.State.nodes, others)
 }
 
 // judgeLost is about a node that is alive on record, and that gossip does not
