@@ -113,8 +113,12 @@ type Sighting struct {
 	// shown again.
 	Gone bool
 	// Broken says that its connection to a replica has broken, and that it has
-	// answered no probe since.
-	Broken bool
+	// answered no probe since. Probing is when one was first in vain, 0 for not yet:
+	// twice the suspicion time later gossip has found out what the probes could not,
+	// and the hint is forgotten. They cannot while UDP to it is lost and what is
+	// there takes connections.
+	Broken  bool
+	Probing Millis
 	// Doomed says that enough was said of this life to declare it failed, which
 	// then only a freeze keeps from happening.
 	Doomed bool

@@ -154,7 +154,10 @@ func (p *pass) sighting(n *Node, lives []Seen) Sighting {
 	s.Shown = s.Shown || seen
 	s.Gone = !seen || s.Gone && n.State != Alive
 	s.Unseen = s.Unseen && !seen
-	s.Broken = (s.Broken || p.broken[Life{n.Name, n.Boot}]) && n.State == Alive
+	if p.broken[Life{n.Name, n.Boot}] {
+		s.Broken, s.Probing = true, 0
+	}
+	s.Broken = s.Broken && n.State == Alive && (s.Probing == 0 || p.Now < s.Probing+2*p.Suspicion)
 	s.Doomed = s.Doomed && n.State == Alive && !p.WarmUp && (s.Broken || !seen)
 	if n.State == Failed && s.Flaps.last() > p.Now-freezeWindow && s.Flaps.last() > 0 {
 		p.recent[n.Type]++
@@ -223,6 +226,9 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 	case asked:
 		s.Doomed = s.Doomed || said.proves(seen, s.Unseen, p.Replicas)
 		s.Unseen = true
+		if said.Probed && s.Probing == 0 {
+			s.Probing = p.Now
+		}
 	}
 	if !s.Doomed { // Else it is asked about again if it does not fail now.
 		p.suspect(n, s, asked, s.Broken && seen) // Whom gossip has lost it knows no address of.
