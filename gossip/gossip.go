@@ -179,6 +179,10 @@ func resolveHost(ctx context.Context, host string) ([]netip.Addr, error) {
 // two lives of one name may be there. The slice is the caller's.
 func (g *Gossip) Members() []Member { return g.view.members() }
 
+// LastAddr is the ip:port of a life in view, or of one that was when it went out of
+// view; empty if it never was, or so long ago that it is forgotten.
+func (g *Gossip) LastAddr(name, boot string) string { return g.view.lastAddr(lifeID(name, boot)) }
+
 // Changed has something to receive when the view may have changed since the
 // last receive. It has one slot and serves one reader, who compares Members
 // with what it had; it is never closed.

@@ -15,7 +15,7 @@ const (
 	// carries 512, and what is sent here is shorter than both.
 	MetaMax = 1024
 	// LivesMax is how many lives may be in view: 5,000 nodes, most of them
-	// just restarted, and room.
+	// just restarted, and room. As many are remembered that went out of view.
 	LivesMax = 16_384
 	// SeedsMax is how many seeds a round of joins tries; the rest is ignored.
 	SeedsMax = 64

@@ -70,6 +70,33 @@ func TestTheViewIsLimited(t *testing.T) {
 	}
 }
 
+// Where a life was is remembered when it goes out of view, of LivesMax lives; and it
+// is where it is when it comes back.
+func TestWhereTheLostWereIsRemembered(t *testing.T) {
+	v := newView(nil)
+	n := memberlist.Node{Meta: encodeMeta(Node, ""), Addr: net.IP{10, 0, 0, 1}, Port: 7702, PMin: 1, PMax: 5, PCur: 2}
+	for i := range LivesMax + 1 {
+		n.Name = lifeID("w", bootNumber(i))
+		v.NotifyJoin(&n)
+		v.NotifyLeave(&n)
+		v.NotifyLeave(&n)
+		if at := v.lastAddr(n.Name); at != "10.0.0.1:7702" {
+			t.Fatalf("lost life %d was at %q", i+1, at)
+		}
+	}
+	if len(v.mu.lost) != LivesMax || len(v.members()) != 0 {
+		t.Errorf("%d lost lives are remembered, %d are in view", len(v.mu.lost), len(v.members()))
+	}
+	n.Port = 7703
+	v.NotifyJoin(&n)
+	if at := v.lastAddr(n.Name); at != "10.0.0.1:7703" || len(v.mu.lost) != LivesMax-1 {
+		t.Errorf("back in view it is at %q, and %d are lost", at, len(v.mu.lost))
+	}
+	if at := v.lastAddr(lifeID("stranger", bootNumber(0))); at != "" {
+		t.Errorf("a stranger is at %q", at)
+	}
+}
+
 func bootNumber(i int) string {
 	digits := []byte("0000000000000000")
 	for at := len(digits) - 1; i > 0; at-- {

@@ -37,14 +37,15 @@ const (
 // Probe asks one life directly, by its full name, at a host:port, and gives
 // what it has heard within the probe timeout, or up to three of them when this
 // process gets too little processor time; another life at the same address does not
-// answer. An error means that it could not be asked, or that ctx ended first, and
-// says nothing about the life.
+// answer. A name is looked up for one probe timeout first. An error means that the
+// life could not be asked, or that ctx ended first, and says nothing about it; it is
+// ErrNoHost if there is no host of that name.
 func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (Reply, error) {
 	id := lifeID(name, boot)
 	if err := errors.Join(validateName(name), validateBoot(boot)); err != nil {
 		return Silent, fmt.Errorf("probe: %w", err)
 	}
-	at, err := resolveAddr(ctx, addr)
+	at, err := g.lookUp(ctx, addr)
 	if err != nil {
 		return Silent, fmt.Errorf("probe of %s at %q: %w", id, clip(addr), err)
 	}
@@ -53,6 +54,21 @@ func (g *Gossip) Probe(ctx context.Context, name, boot, addr string) (Reply, err
 		return Silent, fmt.Errorf("probe of %s at %s: %w", id, addr, err)
 	}
 	return reply, nil
+}
+
+// ErrNoHost is of a host name that does not exist: DNS has answered, and has said so.
+var ErrNoHost = errors.New("no such host")
+
+// lookUp waits no longer than the probe does: who asks has the answers about other
+// addresses to wait for, too.
+func (g *Gossip) lookUp(ctx context.Context, addr string) ([]netip.AddrPort, error) {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.ProbeTimeout)
+	defer cancel()
+	at, err := resolveAddr(ctx, addr)
+	if fault := (*net.DNSError)(nil); errors.As(err, &fault) && fault.IsNotFound {
+		return nil, fmt.Errorf("%w: %w", ErrNoHost, err)
+	}
+	return at, err
 }
 
 // ask pings all addresses in probeAsks rounds over the probe timeout, and dials

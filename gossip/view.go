@@ -20,6 +20,8 @@ type view struct {
 	mu struct {
 		sync.Mutex
 		lives map[string]Member
+		// lost is where those were that are out of view: LivesMax of them, whichever.
+		lost map[string]string
 		// known are the names that were refused once, to be reported once; at
 		// refusalsMax nothing is added any more.
 		known   map[string]struct{}
@@ -35,7 +37,7 @@ type refusal struct {
 
 func newView(meta []byte) *view {
 	v := &view{meta: meta, changed: make(chan struct{}, 1), refused: make(chan struct{}, 1)}
-	v.mu.lives = map[string]Member{}
+	v.mu.lives, v.mu.lost = map[string]Member{}, map[string]string{}
 	v.mu.known = map[string]struct{}{}
 	return v
 }
@@ -57,6 +59,17 @@ func (v *view) get(id string) (Member, bool) {
 	defer v.mu.Unlock()
 	m, ok := v.mu.lives[id]
 	return m, ok
+}
+
+// lastAddr is where a life is, or was when it went out of view; empty if that is
+// not remembered.
+func (v *view) lastAddr(id string) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if m, shown := v.mu.lives[id]; shown {
+		return m.Addr
+	}
+	return v.mu.lost[id]
 }
 
 // addrs are the gossip addresses in view.
@@ -122,6 +135,7 @@ func (v *view) note(n *memberlist.Node) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.mu.lives[n.Name] = m
+	delete(v.mu.lost, n.Name)
 	poke(v.changed)
 }
 
@@ -130,8 +144,23 @@ func (v *view) note(n *memberlist.Node) {
 func (v *view) NotifyLeave(n *memberlist.Node) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.mu.lives, n.Name)
+	if m, shown := v.mu.lives[n.Name]; shown {
+		v.lose(m)
+	}
 	poke(v.changed)
+}
+
+// lose needs the lock.
+func (v *view) lose(m Member) {
+	id := lifeID(m.Name, m.Boot)
+	delete(v.mu.lives, id)
+	if len(v.mu.lost) >= LivesMax {
+		for other := range v.mu.lost { // any
+			delete(v.mu.lost, other)
+			break
+		}
+	}
+	v.mu.lost[id] = m.Addr
 }
 
 // poke never blocks: a full slot says the same as one more poke.

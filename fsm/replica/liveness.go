@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -124,13 +125,16 @@ func (r *Replica) inView(g *gossip.Gossip) func(registry.Life) registry.Sight {
 // probe calls a life at all addresses that are known of it, at once. One that is
 // silent and takes connections is missed only if gossip has lost it, too: gossip
 // goes on over TCP where UDP is lost, and a broken connection proves nothing then.
+// So is one whose host's name has gone, as that of a container does with it. Who can
+// be called nowhere else for any other reason is not missed: it is as likely this
+// replica's fault.
 func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Life, inView registry.Sight) registry.Sight {
 	view, _ := r.machine.View()
 	record := registry.Node{Name: life.Name, Boot: life.Boot}
 	if of, err := view.Node(life.Name); err == nil && of.Boot == life.Boot {
 		record = of.Node
 	}
-	at := r.whereSeen(record)
+	at := whereSeen(g, record)
 	replies, faults := make([]gossip.Reply, len(at)), make([]error, len(at))
 	var wg sync.WaitGroup
 	for i, addr := range at {
@@ -139,7 +143,7 @@ func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Lif
 	wg.Wait()
 	asked, most := false, gossip.Silent
 	for i, reply := range replies {
-		asked = asked || faults[i] == nil
+		asked = asked || faults[i] == nil || errors.Is(faults[i], gossip.ErrNoHost) && inView == registry.Misses
 		most = max(most, reply) // Silent where there is a fault
 	}
 	switch {

@@ -207,6 +207,54 @@ func TestManyDeathsAtOnce(t *testing.T) {
 	t.Logf("all were found dead after %s", time.Since(began))
 }
 
+// TestAFreezeOfTheUnreachable: the records of all nodes of two types have addresses
+// that cannot be asked. The freeze of the workers, where a look-up fails, ends because
+// they are called where gossip had them; that of the proxies, which gossip never
+// showed, because there is no such host (of a name so long that no DNS need be asked).
+func TestAFreezeOfTheUnreachable(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	var workers []*life
+	var all []registry.NodeName
+	for i := range 4 {
+		boot := registry.BootID(fmt.Sprintf("%016x", i))
+		w := c.newLife(registry.NodeName(fmt.Sprintf("w%d", i)), boot)
+		p := registry.JoinNode{Name: registry.NodeName(fmt.Sprintf("p%d", i)), Type: registry.Proxy, Address: strings.Repeat("x", 64) + ".test:7702", Boot: boot}
+		w.join.Address = "no!name:7702"
+		for _, join := range []registry.JoinNode{w.join, p} {
+			if _, _, err := rs[i%3].Join(within(t, 5*time.Second), join); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, join.Name)
+		}
+		workers = append(workers, w)
+	}
+	for _, l := range workers {
+		c.sees(l, true)
+	}
+	leader, _ := c.warmedUp()
+	for _, l := range workers {
+		l.die(t)
+	}
+	frozen := map[registry.NodeType]bool{}
+	c.eventually(40*time.Second, func() error {
+		report, err := leader.Liveness(within(t, 5*time.Second), false, "")
+		for _, f := range report.Frozen {
+			frozen[f.Type] = true
+		}
+		for _, name := range all {
+			if n := c.nodeAt(leader, name); n.State != registry.Failed {
+				err = errors.Join(err, fmt.Errorf("%s is %s", name, n.State))
+			}
+		}
+		return err
+	})
+	if !frozen[registry.Worker] || !frozen[registry.Proxy] {
+		t.Errorf("frozen were %v: this shows nothing of the others", frozen)
+	}
+}
+
 // TestAYoungViewMissesNobody: a replica that has just started has an empty view, and
 // does not know of whom it does not show; once its gossip has run for as long as it
 // takes to find a death, it does.

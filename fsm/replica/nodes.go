@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
@@ -42,7 +43,7 @@ func (r *Replica) refuseSecond(ctx context.Context, was registry.Node, node regi
 	if g == nil {
 		return registry.Errorf(registry.Unavailable, "node %s: replica %s does not gossip yet and cannot ask the node's former life: ask again", node.Name, r.opts.Name)
 	}
-	for _, addr := range r.whereSeen(was) {
+	for _, addr := range whereSeen(g, was) {
 		reply, err := g.Probe(ctx, string(was.Name), string(was.Boot), addr)
 		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return registry.Errorf(registry.Deadline, "node %s: its former life at %s was being asked when the deadline passed: ask again", node.Name, addr)
@@ -54,17 +55,14 @@ func (r *Replica) refuseSecond(ctx context.Context, was registry.Node, node regi
 	return nil
 }
 
-// whereSeen gives the addresses that a life may answer at: where gossip has it,
-// and what it said when it joined.
-func (r *Replica) whereSeen(n registry.Node) []string {
+// whereSeen gives the addresses that a life may answer at: where gossip has it, or
+// had it last, and what it said when it joined.
+func whereSeen(g *gossip.Gossip, n registry.Node) []string {
 	var at []string
-	lives, _ := r.lives()
-	for _, l := range lives {
-		if l.Name == n.Name && l.Boot == n.Boot {
-			at = append(at, l.Addr)
-		}
+	if last := g.LastAddr(string(n.Name), string(n.Boot)); last != "" {
+		at = append(at, last)
 	}
-	if n.Address != "" && (len(at) == 0 || at[0] != n.Address) {
+	if n.Address != "" && !slices.Contains(at, n.Address) {
 		at = append(at, n.Address)
 	}
 	return at
