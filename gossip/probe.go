@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -69,6 +70,20 @@ func (g *Gossip) lookUp(ctx context.Context, addr string) ([]netip.AddrPort, err
 		return nil, fmt.Errorf("%w: %w", ErrNoHost, err)
 	}
 	return at, err
+}
+
+// SameAddr reports whether two host:ports lead to one ip:port, as far as their names
+// can be looked up.
+func (g *Gossip) SameAddr(ctx context.Context, a, b string) bool {
+	if a == b {
+		return true
+	}
+	of, err := g.lookUp(ctx, a)
+	if err != nil {
+		return false
+	}
+	others, err := g.lookUp(ctx, b)
+	return err == nil && slices.ContainsFunc(of, func(at netip.AddrPort) bool { return slices.Contains(others, at) })
 }
 
 // ask pings all addresses in probeAsks rounds over the probe timeout, and dials

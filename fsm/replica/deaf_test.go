@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/memberlist"
+	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 )
 
@@ -67,7 +68,7 @@ func TestWithoutUDPAProbeProvesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	rs := c.startAll(3)
-	w := c.newLifeOver("w", bootA, newDeaf(t))
+	w := c.newLifeAs("w", bootA, func(cfg *gossip.Config) { cfg.Transport = newDeaf(t) })
 	if _, _, err := rs[0].Join(within(t, 5*time.Second), w.join); err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (r *Replica) inView(g *gossip.Gossip) func(registry.Life) registry.Sight {
 	}
 }
 
-// probe calls a life at all addresses that are known of it, at once. One that is
+// probe calls a life at all addresses that are known of it. One that is
 // silent and takes connections is missed only if gossip has lost it, too: gossip
 // goes on over TCP where UDP is lost, and a broken connection proves nothing then.
 // So is one whose host's name has gone, as that of a container does with it. Who can
@@ -134,17 +134,10 @@ func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Lif
 	if of, err := view.Node(life.Name); err == nil && of.Boot == life.Boot {
 		record = of.Node
 	}
-	at := whereSeen(g, record)
-	replies, faults := make([]gossip.Reply, len(at)), make([]error, len(at))
-	var wg sync.WaitGroup
-	for i, addr := range at {
-		wg.Go(func() { replies[i], faults[i] = g.Probe(ctx, string(life.Name), string(life.Boot), addr) })
-	}
-	wg.Wait()
 	asked, most := false, gossip.Silent
-	for i, reply := range replies {
-		asked = asked || faults[i] == nil || errors.Is(faults[i], gossip.ErrNoHost) && inView == registry.Misses
-		most = max(most, reply) // Silent where there is a fault
+	for _, c := range call(ctx, g, record) {
+		asked = asked || c.fault == nil || errors.Is(c.fault, gossip.ErrNoHost) && inView == registry.Misses
+		most = max(most, c.reply) // Silent where there is a fault
 	}
 	switch {
 	case !asked:
@@ -156,6 +149,28 @@ func (r *Replica) probe(ctx context.Context, g *gossip.Gossip, life registry.Lif
 	default:
 		return registry.Misses
 	}
+}
+
+// called is what a life said at one address.
+type called struct {
+	addr  string
+	reply gossip.Reply
+	fault error
+}
+
+// call asks a life at all addresses that are known of it, at once.
+func call(ctx context.Context, g *gossip.Gossip, n registry.Node) []called {
+	at := whereSeen(g, n)
+	calls := make([]called, len(at))
+	var wg sync.WaitGroup
+	for i, addr := range at {
+		wg.Go(func() {
+			reply, err := g.Probe(ctx, string(n.Name), string(n.Boot), addr)
+			calls[i] = called{addr, reply, err}
+		})
+	}
+	wg.Wait()
+	return calls
 }
 
 // sayFreezes logs what a decision has frozen and thawed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -21,23 +22,27 @@ type life struct {
 // newLife starts the gossip of one life of a worker; it joins no cluster yet.
 func (c *cluster) newLife(name registry.NodeName, boot registry.BootID) *life {
 	c.t.Helper()
-	return c.newLifeOver(name, boot, nil)
+	return c.newLifeAs(name, boot, nil)
 }
 
-// newLifeOver does so over another network than sockets, unless it is nil.
-func (c *cluster) newLifeOver(name registry.NodeName, boot registry.BootID, over gossip.Transport) *life {
+// newLifeAs does so with a configuration that tune has changed, unless it is nil.
+func (c *cluster) newLifeAs(name registry.NodeName, boot registry.BootID, tune func(*gossip.Config)) *life {
 	c.t.Helper()
 	running := c.running()
-	g, err := gossip.Start(gossip.Config{
+	cfg := gossip.Config{
 		Name: string(name), Boot: string(boot), Label: string(running[0].Self().ClusterID), Role: gossip.Node,
-		Bind: "127.0.0.1:0", Profile: gossip.Local, Rejoin: 300 * time.Millisecond, Transport: over,
+		Bind: "127.0.0.1:0", Profile: gossip.Local, Rejoin: 300 * time.Millisecond,
 		Seeds: func() (seeds []string) {
 			for _, r := range c.running() {
 				seeds = append(seeds, r.Self().Gossip)
 			}
 			return seeds
 		},
-	})
+	}
+	if tune != nil {
+		tune(&cfg)
+	}
+	g, err := gossip.Start(cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -252,6 +257,78 @@ func TestARestartedNodeIsTakenAtOnce(t *testing.T) {
 	if err := c.untouched(rs[2], n)(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAPortThatIsTakenIsNoDeath: the life on record is silent, and something takes
+// connections where it was; it may be that life, with UDP lost or standing still. While
+// gossip shows it, a newcomer elsewhere is told to ask again, at every replica; not a
+// newcomer there, however it spells the address, which has that port itself.
+func TestAPortThatIsTakenIsNoDeath(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	w := c.joined(rs[0], "w", bootA)
+	c.sees(w, true)
+	w.die(t)
+	taken, err := net.Listen("tcp", w.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	there := registry.JoinNode{Name: "w", Type: registry.Worker, Address: strings.Replace(w.Addr(), "127.0.0.1", "localhost", 1), Boot: bootB}
+	elsewhere := registry.JoinNode{Name: "w", Type: registry.Worker, Address: "127.0.0.1:9", Boot: bootC}
+	for _, r := range rs {
+		_, _, err := r.Join(within(t, 5*time.Second), elsewhere)
+		if !shownAt(r, "w", bootA) {
+			t.Fatal("gossip had lost the life already: this shows nothing")
+		}
+		if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), w.Addr()) {
+			t.Errorf("a newcomer elsewhere at %s: %v, want unavailable, and where the life may be", r.name, err)
+		}
+	}
+	if _, _, err := rs[0].Join(within(t, 5*time.Second), there); err != nil {
+		t.Errorf("a newcomer at the same address: %v", err)
+	}
+}
+
+// TestWhoGossipShowsAndNobodyCanAsk is not displaced: a newcomer is told to ask
+// again until gossip has lost the life. (The replicas gossip over IPv4 alone.) Whom
+// gossip does not show is displaced at once.
+func TestWhoGossipShowsAndNobodyCanAsk(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	rs := c.startAll(3)
+	const unreachable = "[fd00::1]:7702"
+	w := c.newLifeAs("w", bootA, func(cfg *gossip.Config) { cfg.Advertise = unreachable })
+	if _, _, err := rs[0].Join(within(t, 5*time.Second), w.join); err != nil {
+		t.Fatal(err)
+	}
+	newcomer := registry.JoinNode{Name: "w", Type: registry.Worker, Address: "127.0.0.1:9", Boot: bootB}
+	ghost := registry.JoinNode{Name: "ghost", Type: registry.Worker, Address: unreachable, Boot: bootA}
+	for _, boot := range []registry.BootID{bootA, bootB} {
+		ghost.Boot = boot
+		if _, _, err := rs[0].Join(within(t, 5*time.Second), ghost); err != nil {
+			t.Errorf("life %s of a node that gossip never showed: %v", boot, err)
+		}
+	}
+	c.eventually(20*time.Second, func() error {
+		if !shownAt(rs[0], "w", bootA) {
+			return errors.New("gossip does not show it")
+		}
+		return nil
+	})
+	_, _, err := rs[0].Join(within(t, 5*time.Second), newcomer)
+	if !shownAt(rs[0], "w", bootA) {
+		t.Fatal("gossip had lost the life already: this shows nothing")
+	}
+	if !errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), unreachable) {
+		t.Errorf("the newcomer got %v, want unavailable, and where the life may be", err)
+	}
+	w.die(t)
+	c.eventually(20*time.Second, func() error {
+		_, _, err := rs[0].Join(within(t, 5*time.Second), newcomer)
+		return err
+	})
 }
 
 // TestANewLeaderDeclaresNobodyFailed that lives: neither the next leader, nor
