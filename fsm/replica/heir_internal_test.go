@@ -17,6 +17,7 @@ func TestTheHeirOfALeaderThatStops(t *testing.T) {
 	}
 	short, gone := is("b", 9, 0), is("b", 9, 0)
 	short.Ready, gone.err = false, errors.New("no answer")
+	nobody := func(registry.ReplicaName) bool { return false }
 	for what, c := range map[string]struct {
 		heard []answered
 		want  registry.ReplicaName // empty: Raft chooses
@@ -33,8 +34,14 @@ func TestTheHeirOfALeaderThatStops(t *testing.T) {
 		"the slow one is alone":    {[]answered{is("b", 9, 200_000), short}, "b"},
 		"a stranger's disk is not": {[]answered{is("b", 9, 200_000), is("x", 9, 10), is("c", 1, 100_000)}, "b"},
 	} {
-		if to, ok := heirOf("a", all, c.heard); ok != (c.want != "") || ok && to.Name != c.want {
+		if to, ok := heirOf("a", all, c.heard, nobody); ok != (c.want != "") || ok && to.Name != c.want {
 			t.Errorf("%s: %q, %t; want %q", what, to.Name, ok, c.want)
+		}
+	}
+	well := []answered{is("b", 9, 900), is("c", 5, 0), is("d", 7, 900)}
+	for lost, want := range map[registry.ReplicaName]registry.ReplicaName{"b": "d", "d": "b", "x": ""} {
+		if to, ok := heirOf("a", all, well, func(name registry.ReplicaName) bool { return name == lost }); ok != (want != "") || to.Name != want && ok {
+			t.Errorf("%s is lost: %q, %t; want %q", lost, to.Name, ok, want)
 		}
 	}
 }

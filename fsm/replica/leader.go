@@ -90,11 +90,12 @@ func (l *leadership) clock() registry.Millis {
 func (r *Replica) leadWhenElected() {
 	var done uint64 // the leadership that was served last
 	for {
-		if seq, leading := r.lead.current(); leading && seq != done {
+		switch seq, leading := r.lead.current(); {
+		case leading && r.stopping.Load():
+			r.passOn(r.life.ctx)
+		case leading && seq != done:
 			done = seq
-			if r.stopping.Load() {
-				r.passOn(r.life.ctx)
-			} else if r.startTerm(seq) {
+			if r.startTerm(seq) {
 				r.reconcile(seq)
 			}
 			continue

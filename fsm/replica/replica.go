@@ -158,7 +158,7 @@ func (r *Replica) Start() {
 // startRaft starts Raft and what lives from it.
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
-	tr := newTransport(r.streams, r.book, r.raftLeads, newQuiet(r.log.Named("raft-net"), &r.stopping))
+	tr := newTransport(r.streams, r.book, r.raftLeads, r.opts.Timings.Election, newQuiet(r.log.Named("raft-net"), &r.stopping))
 	rf, err := r.newRaft(notify, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
@@ -351,7 +351,8 @@ func (r *Replica) remember(change func(*identity)) error {
 }
 
 // StepDown makes the replica not ready, sends its watchers away and hands
-// leadership over, so that a planned stop costs the others no election time-out.
+// leadership over, so that a planned stop costs the others no election time-out. If
+// that is not done when ctx ends it is tried further, until Close.
 // It never edits the configuration: a stopped replica is not a removed one.
 func (r *Replica) StepDown(ctx context.Context) {
 	r.stopping.Store(true)
@@ -360,28 +361,54 @@ func (r *Replica) StepDown(ctx context.Context) {
 	r.passOn(ctx)
 }
 
-// passOn has another replica lead, if this one does.
+// passOn has another replica lead, if this one does. It tries one voter after the
+// other until one has taken over or ctx ends: nobody misses a leader that stops and
+// goes on with its heartbeats, and it takes no writes.
 func (r *Replica) passOn(ctx context.Context) {
-	rf := r.raft.Load()
-	if rf == nil || rf.State() != raft.Leader || len(voters(rf)) < 2 {
-		return
-	}
-	// Raft's flag of a transfer under way can stay set for ever (raft #696),
-	// so the wait has a deadline of its own.
-	ctx, cancel := context.WithTimeout(ctx, 2*r.opts.Timings.Election)
-	defer cancel()
-	if to, ok := r.heir(voters(rf)); ok {
-		once, end := context.WithTimeout(ctx, r.opts.Timings.Election)
-		defer end()
-		err := await(once, rf.LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)))
-		if err == nil {
+	r.handing.Lock()
+	defer r.handing.Unlock()
+	var tried []registry.ReplicaName
+	for first := true; ctx.Err() == nil && r.life.ctx.Err() == nil && r.raftLeads(); first = false {
+		rf := r.raft.Load()
+		all := voters(rf)
+		if len(all) < 2 {
 			return
 		}
-		r.log.Debug("leadership was not handed over to the best one, and anyone may take it", "to", to.Name, "error", err)
+		to, named := r.heir(all, tried)
+		if !named && !first { // what Raft chose has failed
+			if len(tried) >= len(all)-1 {
+				tried = nil
+			}
+			to, named = r.untried(all, tried)
+		}
+		err := r.transfer(ctx, rf, to, named)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, raft.ErrLeadershipTransferInProgress): // the one before: it ends soon
+			_ = pause(ctx, retryEvery)
+			continue
+		case named:
+			tried = append(tried, to.Name)
+		}
+		say := r.log.Debug
+		if first {
+			say = r.log.Warn
+		}
+		say("leadership was not handed over, another replica is tried", "to", to.Name, "error", err)
 	}
-	if err := await(ctx, rf.LeadershipTransfer()); err != nil {
-		r.log.Warn("leadership was not handed over: the others elect one when they miss this replica", "error", err)
+}
+
+// transfer has Raft hand leadership over, to the one that is named or whom it
+// chooses. Raft gives up after an election time-out; it is given a little more, so
+// that it has when the next one is tried.
+func (r *Replica) transfer(ctx context.Context, rf *raft.Raft, to registry.Replica, named bool) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timings.Election+transferGrace)
+	defer cancel()
+	if !named {
+		return await(ctx, rf.LeadershipTransfer())
 	}
+	return await(ctx, rf.LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)))
 }
 
 // Close ends the replica: Raft, then gossip without a goodbye, and the store

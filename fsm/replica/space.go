@@ -26,6 +26,8 @@ const (
 	// handOversStuck are the tries in a row that find the one before them still
 	// under way, which Raft may take for ever (raft #696), with all writes refused.
 	handOversStuck = 3
+	// transferGrace is how much longer than Raft a handover is waited for.
+	transferGrace = 100 * time.Millisecond
 )
 
 // errSpaceUnknown is for systems on which nothing is checked.
@@ -141,22 +143,46 @@ func (r *Replica) successor(fit func(registry.Greeting) bool) (to registry.Repli
 }
 
 // heir is who should lead when this replica stops, by what the others have last
-// said: nobody is asked, for a planned stop is to be quick.
-func (r *Replica) heir(voters []registry.ReplicaName) (to registry.Replica, ok bool) {
+// said: nobody is asked, for a planned stop is to be quick. It is none of those that
+// were tried, nor one that Raft has not heard from lately.
+func (r *Replica) heir(voters, tried []registry.ReplicaName) (to registry.Replica, ok bool) {
 	heard := r.heard.Load()
 	if heard == nil {
 		return to, false
 	}
-	return heirOf(r.opts.Name, voters, *heard)
+	tr := r.network.Load()
+	return heirOf(r.opts.Name, voters, *heard, func(name registry.ReplicaName) bool {
+		return slices.Contains(tried, name) || !tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2)
+	})
 }
 
-// heirOf picks a voter that is ready, whose disk is not much slower than another
-// one's, and that has applied most. When all are so it picks nobody, as when none
+// untried is any other voter that was not tried, one that Raft hears from if there
+// is such.
+func (r *Replica) untried(voters, tried []registry.ReplicaName) (to registry.Replica, ok bool) {
+	tr := r.network.Load()
+	for _, name := range voters {
+		if name == r.opts.Name || slices.Contains(tried, name) {
+			continue
+		}
+		of, known := r.book.lookup(name)
+		if !known {
+			continue
+		}
+		if tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2) {
+			return of, true
+		}
+		to, ok = of, true
+	}
+	return to, ok
+}
+
+// heirOf picks a voter that is ready and not lost, whose disk is not much slower than
+// another one's, and that has applied most. When all are so it picks nobody, as when none
 // is: Raft knows better than old greetings who has most of the log.
-func heirOf(self registry.ReplicaName, voters []registry.ReplicaName, heard []answered) (to registry.Replica, ok bool) {
+func heirOf(self registry.ReplicaName, voters []registry.ReplicaName, heard []answered, lost func(registry.ReplicaName) bool) (to registry.Replica, ok bool) {
 	ready := make(map[registry.ReplicaName]registry.Greeting)
 	for _, a := range heard {
-		if a.err == nil && a.Ready && a.Name != self && slices.Contains(voters, a.Name) {
+		if a.err == nil && a.Ready && a.Name != self && !lost(a.Name) && slices.Contains(voters, a.Name) {
 			ready[a.Name] = a.Greeting
 		}
 	}

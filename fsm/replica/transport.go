@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -30,9 +31,16 @@ type transport struct {
 	streams *streams
 	// leads is false once there is nothing to replicate for.
 	leads func() bool
+	// election is how long Raft goes on with a handover of leadership, and orders are
+	// the calls of those.
+	election time.Duration
+	orders   sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
+		closed bool
+		// last is when each follower's last answer to a heartbeat came.
+		last map[raft.ServerID]time.Time
 		// reached is closed, and forgotten, by a heartbeat that was answered;
 		// there is one for each follower that somebody waits for.
 		reached map[raft.ServerID]chan struct{}
@@ -51,10 +59,11 @@ var _ raft.WithPreVote = (*transport)(nil)
 // SetHeartbeatHandler leaves heartbeats to Raft's main loop.
 func (*transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-func newTransport(s *streams, book raft.ServerAddressProvider, leads func() bool, logger hclog.Logger) *transport {
+func newTransport(s *streams, book raft.ServerAddressProvider, leads func() bool, election time.Duration, logger hclog.Logger) *transport {
 	t := &transport{
-		streams: s,
-		leads:   leads,
+		streams:  s,
+		leads:    leads,
+		election: election,
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider:   book,
 			Logger:                  logger,
@@ -65,6 +74,7 @@ func newTransport(s *streams, book raft.ServerAddressProvider, leads func() bool
 		}),
 	}
 	t.mu.reached = make(map[raft.ServerID]chan struct{})
+	t.mu.last = make(map[raft.ServerID]time.Time)
 	return t
 }
 
@@ -92,10 +102,50 @@ func isHeartbeat(args *raft.AppendEntriesRequest) bool {
 func (t *transport) noteReached(id raft.ServerID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.mu.last[id] = time.Now()
 	if c := t.mu.reached[id]; c != nil {
 		close(c)
 		delete(t.mu.reached, id)
 	}
+}
+
+// reaches reports whether a follower has answered a heartbeat within that time.
+func (t *transport) reaches(id raft.ServerID, within time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, ok := t.mu.last[id]
+	return ok && time.Since(last) < within
+}
+
+// TimeoutNow has a follower stand for election. Raft gives a handover up when an
+// election's time has passed, and begins no other before this call is over: so it
+// ends then, too, and who takes longer is waited for by nobody.
+func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+	answered := make(chan error, 1)
+	if !t.order(func() {
+		answered <- t.NetworkTransport.TimeoutNow(id, target, args, &raft.TimeoutNowResponse{})
+	}) {
+		return raft.ErrTransportShutdown
+	}
+	late := time.NewTimer(t.election)
+	defer late.Stop()
+	select {
+	case err := <-answered:
+		return err
+	case <-late.C:
+		return fmt.Errorf("replica %s has not answered within %s", id, t.election)
+	}
+}
+
+// order makes a call that Close waits for; once that has begun it does not.
+func (t *transport) order(call func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.closed {
+		return false
+	}
+	t.orders.Go(call)
+	return true
 }
 
 // awaitReached waits until a heartbeat reaches the follower; it is false when
@@ -130,9 +180,13 @@ func (t *transport) awaitReached(id raft.ServerID) bool {
 // inbound ones hanging, and the pool of outbound ones open. It may be called
 // more than once.
 func (t *transport) Close() error {
+	t.mu.Lock()
+	t.mu.closed = true
+	t.mu.Unlock()
 	err := t.NetworkTransport.Close()
 	t.CloseStreams()
 	t.streams.breakAll()
+	t.orders.Wait()
 	return err
 }
 

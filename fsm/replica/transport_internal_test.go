@@ -19,7 +19,7 @@ func newTestTransport(t *testing.T) *transport {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := newTransport(s, newBook(nil), func() bool { return true }, hclog.NewNullLogger())
+	tr := newTransport(s, newBook(nil), func() bool { return true }, time.Second, hclog.NewNullLogger())
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -107,6 +107,29 @@ func TestCloseEndsWhatNobodyAnswers(t *testing.T) {
 		case <-time.After(raftIOTimeout / 2):
 			t.Errorf("%s: the call goes on after Close", what)
 		}
+	}
+}
+
+// TestAHandoverIsGivenUpInTime: Raft begins no other while the call is under way, to
+// one that does not answer for as long as any call may take.
+func TestAHandoverIsGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	from := newTestTransport(t)
+	began := time.Now()
+	err = from.TimeoutNow("r1", raft.ServerAddress(silent.Addr().String()), &raft.TimeoutNowRequest{}, &raft.TimeoutNowResponse{})
+	if took := time.Since(began); err == nil || took < from.election || took > raftIOTimeout*3/4 {
+		t.Errorf("after %s: %v; want an error after %s", took, err, from.election)
+	}
+	if err := from.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := from.TimeoutNow("r1", "127.0.0.1:1", &raft.TimeoutNowRequest{}, &raft.TimeoutNowResponse{}); !errors.Is(err, raft.ErrTransportShutdown) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 
@@ -202,7 +225,7 @@ func TestEntriesWaitOutAFollower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := newTransport(s, newBook(nil), func() bool { return false }, hclog.NewNullLogger())
+	to := newTransport(s, newBook(nil), func() bool { return false }, time.Second, hclog.NewNullLogger())
 	done := make(chan struct{})
 	answering := make(chan struct{})
 	go func() { defer close(answering); answerAll(to, done) }()
