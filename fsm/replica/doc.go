@@ -117,6 +117,9 @@
 // leader whose disk hangs still sends its heartbeats. Whatever waits for such a
 // disk, Close too, may wait for ever: so Halt ends the process and closes nothing.
 //
+// What a snapshot has written that fails, or that a crash cuts off, is removed, then
+// or at the next start: it may be what fills the disk.
+//
 // A replica whose disk is nearly full is not ready and gives leadership away
 // while it can still write that down. It reads on and votes on: a cluster whose
 // disks are all nearly full is one that works. A leader whose disk is slow, and

@@ -37,7 +37,7 @@ type store struct {
 	bolt      *raftboltdb.BoltStore
 	logs      raft.LogStore
 	votes     raft.StableStore
-	snapshots *raft.FileSnapshotStore
+	snapshots *snapshots
 	id        *identity // guarded by the owner's lock once it runs
 	storeID   registry.StoreID
 	existing  bool // it has held a term, an entry or a snapshot
@@ -61,6 +61,9 @@ func openStore(d *disk, name registry.ReplicaName, logger hclog.Logger) (*store,
 }
 
 func (s *store) open(name registry.ReplicaName, logger hclog.Logger) (err error) {
+	if err := s.dropUnfinished(logger); err != nil {
+		return err
+	}
 	if err := s.testWrite(); err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func (s *store) open(name registry.ReplicaName, logger hclog.Logger) (err error)
 	if err := s.openBolt(); err != nil {
 		return err
 	}
-	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(s.dir, snapshotsKept, logger.Named("snapshot")); err != nil {
+	if s.snapshots, err = openSnapshots(s.dir, logger.Named("snapshot")); err != nil {
 		return fmt.Errorf("data directory %s: snapshots: %w", s.dir, err)
 	}
 	if s.existing, err = raft.HasExistingState(s.bolt, s.bolt, s.snapshots); err != nil {
@@ -146,12 +149,16 @@ func (s *store) openBolt() (err error) {
 		BoltOptions:             &bbolt.Options{Timeout: boltOpenTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType},
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return registry.Errorf(registry.Conflict, "data directory %s is in use by another process: stop that one first, or give another --data-dir", s.dir)
+		return s.inUse()
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
 	}
 	return nil
+}
+
+func (s *store) inUse() error {
+	return registry.Errorf(registry.Conflict, "data directory %s is in use by another process: stop that one first, or give another --data-dir", s.dir)
 }
 
 // checkLength refuses a file that is shorter than it says: bbolt maps it, and a
