@@ -85,14 +85,17 @@ func appendCRC(b []byte) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
 }
 
+// ErrChanged is for bytes that are not what was written.
+var ErrChanged = errors.New("they were changed after they were written")
+
 // checkCRC gives b without its CRC.
 func checkCRC(b []byte) ([]byte, error) {
 	if len(b) < crcLen {
-		return nil, fmt.Errorf("%d bytes are too few to hold a CRC", len(b))
+		return nil, fmt.Errorf("%d bytes are too few to hold a CRC: %w", len(b), ErrChanged)
 	}
 	body, sum := b[:len(b)-crcLen], binary.LittleEndian.Uint32(b[len(b)-crcLen:])
 	if got := crc32.Checksum(body, castagnoli()); got != sum {
-		return nil, fmt.Errorf("CRC32C is %08x, the bytes give %08x: they were changed after they were written", sum, got)
+		return nil, fmt.Errorf("CRC32C is %08x, the bytes give %08x: %w", sum, got, ErrChanged)
 	}
 	return body, nil
 }

@@ -315,8 +315,8 @@ func (d *draft) setReplica(c SetReplica) (bool, error) {
 		return false, nil
 	}
 	if known && d.replicas[i].StoreID != c.Replica.StoreID {
-		return false, Errorf(Conflict, "replica %q has store %s, not %s: its data directory was lost or swapped; remove the replica and add it anew",
-			c.Replica.Name, d.replicas[i].StoreID, c.Replica.StoreID)
+		return false, Errorf(Conflict, "replica %q has store %s, not %s: its data directory was lost or swapped; %s",
+			c.Replica.Name, d.replicas[i].StoreID, c.Replica.StoreID, LostDataAdvice)
 	}
 	d.replicas = slices.Clone(d.replicas)
 	if known {

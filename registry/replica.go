@@ -111,3 +111,12 @@ type ClusterStatus struct {
 	Replicas []Greeting // sorted by name; Role "unreachable" for who did not answer
 	Warnings []string
 }
+
+// What people can do about a replica that must not go on, as the end of an error.
+// This release adds and removes none.
+const (
+	// LeaveOffAdvice is for one whose data is not what it should be.
+	LeaveOffAdvice = "leave it off: this release cannot replace a replica, and the others go on while they are a majority of all"
+	// LostDataAdvice is for one whose data was lost or damaged.
+	LostDataAdvice = "put back a copy of its data directory as it was when it last stopped, for an older one has forgotten what it voted and acknowledged; if there is none " + LeaveOffAdvice
+)

@@ -105,14 +105,14 @@ func (r *Replica) compare(answers []answered) {
 	}
 	switch v := judge(mine, others, len(all)); {
 	case v.refuted:
-		r.refuse(registry.Errorf(registry.Internal, "replica %s: at index %d the hash of all that it has applied is %016x, and at %s it is %016x: its state is not the cluster's; keep its data directory for whoever looks into it, remove it from the cluster and start it anew with an empty one",
-			r.opts.Name, v.of.Index, v.of.Hash, names(v.others), v.theirs))
+		r.refuse(registry.Errorf(registry.Internal, "replica %s: at index %d the hash of all that it has applied is %016x, and at %s it is %016x: its state is not the cluster's; keep its data directory for whoever looks into it, and %s",
+			r.opts.Name, v.of.Index, v.of.Hash, names(v.others), v.theirs, registry.LeaveOffAdvice))
 	case v.of.Index == 0:
 		if r.disagrees.Swap(0) != 0 {
 			r.log.Info("the replicas agree again on what they have applied")
 		}
 	case r.disagrees.Swap(uint64(v.of.Index)) != uint64(v.of.Index):
-		r.log.Error("replicas have applied different entries, and no majority agrees which: stop the writes, compare their data directories, and start those that are wrong anew",
+		r.log.Error("replicas have applied different entries, and no majority agrees which: stop the writes, compare their data directories, and leave off those that are wrong",
 			"index", v.of.Index, "hash", fmt.Sprintf("%016x", v.of.Hash), "others", names(v.others))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"github.com/rota-registry/rota/fsm"
+	"github.com/rota-registry/rota/registry"
 )
 
 const (
@@ -154,7 +155,7 @@ func (c *checkedLogs) GetLog(index uint64, log *raft.Log) error {
 		return nil
 	}
 	if err := fsm.CheckEntry(log.Data); err != nil {
-		err = fmt.Errorf("log entry %d of term %d: %w", log.Index, log.Term, err)
+		err = fmt.Errorf("store %s: log entry %d of term %d: %w; %s", c.disk.dir, log.Index, log.Term, err, registry.LostDataAdvice)
 		c.disk.halt(err)
 		return err
 	}

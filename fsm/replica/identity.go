@@ -44,10 +44,10 @@ func readIdentity(dir string) (*identity, error) {
 	}
 	id := &identity{}
 	if err := json.Unmarshal(b, id); err != nil {
-		return nil, fmt.Errorf("%s is not readable: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+		return nil, fmt.Errorf("%s is not readable: %w; put back a copy of it, or %s", path, err, registry.LostDataAdvice)
 	}
 	if err := errors.Join(id.Name.Validate(), id.StoreID.Validate()); err != nil {
-		return nil, fmt.Errorf("%s is not whole: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+		return nil, fmt.Errorf("%s is not whole: %w; put back a copy of it, or %s", path, err, registry.LostDataAdvice)
 	}
 	return id, nil
 }

@@ -2,15 +2,20 @@ package replica_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/registry"
 	"go.etcd.io/bbolt"
@@ -34,6 +39,7 @@ func TestAWipedReplicaRefuses(t *testing.T) {
 		if !errors.Is(err, registry.ErrConflict) || is == was || !strings.Contains(err.Error(), string(was)) || !strings.Contains(err.Error(), string(is)) {
 			t.Errorf("%s halted with %v, want a conflict that names stores %s and %s", r.name, err, was, is)
 		}
+		advises(t, err)
 		if wiped.Raft() != nil {
 			t.Errorf("%s started Raft", r.name)
 		}
@@ -54,6 +60,7 @@ func TestAStoreThatIsNotWholeIsRefused(t *testing.T) {
 		as   registry.ReplicaName
 		code error  // nil: any
 		says string // besides the directory
+		fine bool   // no copy need be put back
 	}{
 		"emptied database":  {harm: func(d string) error { return os.Truncate(db(d), 0) }, code: registry.ErrConflict, says: "forgot its vote"},
 		"removed database":  {harm: func(d string) error { return os.Remove(db(d)) }, code: registry.ErrConflict, says: "forgot its vote"},
@@ -61,8 +68,9 @@ func TestAStoreThatIsNotWholeIsRefused(t *testing.T) {
 		"identity garbled":  {harm: func(d string) error { return os.WriteFile(id(d), []byte(`{"name":`), 0o600) }, says: "identity.json"},
 		"identity emptied":  {harm: func(d string) error { return os.Truncate(id(d), 0) }, says: "identity.json"},
 		"database garbled":  {harm: func(d string) error { return os.WriteFile(db(d), bytes.Repeat([]byte("x"), 1<<16), 0o600) }, says: "raft.db"},
-		"another's":         {harm: func(string) error { return nil }, as: "two", code: registry.ErrConflict, says: "belongs to replica one"},
-		"directory no more": {harm: func(d string) error { return errors.Join(os.RemoveAll(d), os.WriteFile(d, nil, 0o600)) }, says: "data directory"},
+		"database cut off":  {harm: func(d string) error { return os.Truncate(db(d), 1<<14) }, says: "cut off"},
+		"another's":         {harm: func(string) error { return nil }, as: "two", code: registry.ErrConflict, says: "belongs to replica one", fine: true},
+		"directory no more": {harm: func(d string) error { return errors.Join(os.RemoveAll(d), os.WriteFile(d, nil, 0o600)) }, says: "data directory", fine: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)
@@ -80,6 +88,9 @@ func TestAStoreThatIsNotWholeIsRefused(t *testing.T) {
 			_, err := c.tryStart(as, r.api, nil)
 			if err == nil || !strings.Contains(err.Error(), r.dir) || !strings.Contains(err.Error(), tt.says) || tt.code != nil && !errors.Is(err, tt.code) {
 				t.Errorf("open: %v, want %v with %s and %q", err, tt.code, r.dir, tt.says)
+			}
+			if !tt.fine {
+				advises(t, err)
 			}
 		})
 	}
@@ -152,9 +163,61 @@ func TestAFlippedByteHaltsTheReplica(t *testing.T) {
 		}
 	}
 	err := c.haltOf(c.start("one", r.api, nil))
+	advises(t, err)
+	if !strings.Contains(err.Error(), r.dir) {
+		t.Errorf("halted with %v, and says nothing of %s", err, r.dir)
+	}
 	found := regexp.MustCompile(`log entry (\d+) of term (\d+): CRC32C`).FindStringSubmatch(err.Error())
 	if len(found) != 3 || found[1] != decimal(at) || found[2] == "0" {
 		t.Errorf("halted with %v, want log entry %d and its term", err, at)
+	}
+}
+
+// TestAnEntryThatIsNotReadHaltsTheReplica, with a word about where it is and what to do:
+// a copy helps when its bytes were changed, and the right release when it is another's.
+func TestAnEntryThatIsNotReadHaltsTheReplica(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(data []byte) []byte
+		says   string
+	}{
+		"changed": {func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, registry.LostDataAdvice},
+		"cut off": {func(b []byte) []byte { return b[:2] }, registry.LostDataAdvice},
+		"newer": {func(b []byte) []byte {
+			b[0] = 99
+			return binary.LittleEndian.AppendUint32(b[:len(b)-4], crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)))
+		}, "start the release that wrote it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			var once sync.Once
+			c.tune = func(o *replica.Options) {
+				endsProcess(o)
+				o.Tamper(0, func(l *raft.Log) *raft.Log {
+					if !bytes.Contains(l.Data, []byte("other-")) {
+						return l
+					}
+					changed := *l
+					once.Do(func() { changed.Data = tt.change(bytes.Clone(l.Data)) })
+					return &changed
+				})
+			}
+			r := c.start("one", freePort(t), nil)
+			c.ready(r)
+			_, _, _ = r.Propose(within(t, time.Second), registry.RegisterPool{Spec: registry.Spec{Name: "other-1", NodeType: registry.Worker}})
+			if err := c.haltOf(r); !strings.Contains(err.Error(), r.dir) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("halted with %v, want %s and %q", err, r.dir, tt.says)
+			}
+		})
+	}
+}
+
+// advises fails unless an error ends with what to do about data that is lost.
+func advises(t *testing.T, err error) {
+	t.Helper()
+	if err == nil || !strings.HasSuffix(err.Error(), registry.LostDataAdvice) {
+		t.Errorf("%v\ndoes not end with: %s", err, registry.LostDataAdvice)
 	}
 }
 

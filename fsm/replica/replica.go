@@ -101,7 +101,7 @@ func Open(opts Options) (*Replica, error) {
 	r.life.ended = make(chan struct{})
 	r.mu.waiting = "it has just started"
 	r.lead.init()
-	r.machine = r.opts.machine.build(r.halt)
+	r.machine = r.opts.machine.build(r.notApplied)
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
 	r.writes = newWrites(r.life.ctx, r.spawn, false, r.proposeOnce)
@@ -184,7 +184,7 @@ func (r *Replica) startRaft() error {
 // acknowledged.
 func (r *Replica) newRaft(notify chan<- bool, tr raft.Transport) (rf *raft.Raft, err error) {
 	damaged := func(why any) error {
-		return fmt.Errorf("the log in %s does not reach back to the newest snapshot that is whole (%v): put back a copy of the store, or remove the replica from the cluster and start it with an empty data directory", r.opts.DataDir, why)
+		return fmt.Errorf("the log in %s does not reach back to the newest snapshot that is whole (%v): %s", r.opts.DataDir, why, registry.LostDataAdvice)
 	}
 	defer func() {
 		if why := recover(); why != nil {
@@ -270,7 +270,7 @@ func (r *Replica) checkStore() error {
 }
 
 func wiped(name registry.ReplicaName, want, have registry.StoreID) error {
-	return registry.Errorf(registry.Conflict, "replica %s: the cluster knows store %s under this name, and this data directory holds store %s: it was wiped or swapped, and a replica that forgot its vote must not vote; start it with its old directory, or remove it from the cluster and add it anew", name, want, have)
+	return registry.Errorf(registry.Conflict, "replica %s: the cluster knows store %s under this name, and this data directory holds store %s: it was wiped or swapped, and a replica that forgot its vote must not vote; %s", name, want, have, registry.LostDataAdvice)
 }
 
 // catchUp makes the replica ready once it has seen all that was committed when
@@ -291,6 +291,15 @@ func (r *Replica) catchUp(ctx context.Context) {
 
 // halt tells the owner, once, what makes it impossible to go on.
 func (r *Replica) halt(err error) { r.halted.Do(func() { r.opts.Halt(err) }) }
+
+// notApplied halts for an entry that the machine cannot read.
+func (r *Replica) notApplied(err error) {
+	advice := "start the release that wrote it, or a newer one"
+	if errors.Is(err, fsm.ErrChanged) {
+		advice = registry.LostDataAdvice
+	}
+	r.halt(fmt.Errorf("data directory %s: %w; %s", r.opts.DataDir, err, advice))
+}
 
 // refuse halts for good: the store must not be used again.
 func (r *Replica) refuse(why error) {

@@ -152,7 +152,7 @@ func (s *store) openBolt() (err error) {
 		return s.inUse()
 	}
 	if err != nil {
-		return fmt.Errorf("store %s: %w; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", path, err)
+		return fmt.Errorf("store %s: %w; %s", path, err, registry.LostDataAdvice)
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func checkLength(path string) error {
 	var says int64
 	err = db.View(func(tx *bbolt.Tx) error { says = tx.Size(); return nil })
 	if err = errors.Join(err, db.Close()); err == nil && says > info.Size() {
-		err = fmt.Errorf("it was cut off: it has %d bytes of %d; put back a copy of it, or remove the replica from the cluster and start it with an empty data directory", info.Size(), says)
+		err = fmt.Errorf("it was cut off: it has %d bytes of %d; %s", info.Size(), says, registry.LostDataAdvice)
 	}
 	if err != nil {
 		return fmt.Errorf("store %s: %w", path, err)
@@ -195,11 +195,11 @@ func (s *store) identify(name registry.ReplicaName) error {
 	}
 	switch {
 	case s.id == nil && s.existing:
-		return registry.Errorf(registry.Conflict, "data directory %s has a log and no %s: put back a copy of that file, or remove the replica from the cluster and start it with an empty data directory", s.dir, identityFile)
+		return registry.Errorf(registry.Conflict, "data directory %s has a log and no %s: put back a copy of that file, or %s", s.dir, identityFile, registry.LostDataAdvice)
 	case s.id == nil:
 		return s.newIdentity(name, registry.StoreID(held))
 	case string(held) != string(s.id.StoreID):
-		return registry.Errorf(registry.Conflict, "data directory %s: %s says store %s and %s says %q: the store was emptied or replaced, and a replica that forgot its vote must not vote; put back the store, or remove the replica from the cluster and start it with an empty data directory", s.dir, identityFile, s.id.StoreID, storeFile, held)
+		return registry.Errorf(registry.Conflict, "data directory %s: %s says store %s and %s says %q: the store was emptied or replaced, and a replica that forgot its vote must not vote; %s", s.dir, identityFile, s.id.StoreID, storeFile, held, registry.LostDataAdvice)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func TestATornSnapshotDoesNotCostTheLog(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "does not reach back to the newest snapshot") {
 		t.Errorf("with a torn snapshot it ends with %v", err)
 	}
+	advises(t, err)
 	if now := firstOf(t, filepath.Join(c.dir, "one")); now != first {
 		t.Fatalf("the log began at %d, and begins at %d", first, now)
 	}
