@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/rota-registry/rota/registry"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -29,6 +30,9 @@ const (
 	// numRequests is a RoundRobin with a request in it; 7 is one with none, as
 	// it was before there were sessions.
 	numRequests = 18
+	// numForgetting is a ReportLiveness that forgets a node; 16 is one that does
+	// not, as it was before nodes were forgotten by time.
+	numForgetting = 19
 )
 
 // encodeEntry gives an entry without its CRC.
@@ -65,6 +69,9 @@ func encodeEntry(e *Entry) ([]byte, error) {
 	case registry.ForgetNode:
 		return encoded(e, numForgetNode, &c, forgetNode), nil
 	case registry.ReportLiveness:
+		if slices.ContainsFunc(c.Changes, forgets) {
+			return encoded(e, numForgetting, &c, reportLiveness), nil
+		}
 		return encoded(e, numReportLiveness, &c, reportLiveness), nil
 	case registry.OpenSession:
 		return encoded(e, numOpenSession, &c, openSession), nil
@@ -112,7 +119,7 @@ func decodeCommand(number uint64, body []byte) (registry.Command, error) {
 		return decoded(body, drainNode)
 	case numForgetNode:
 		return decoded(body, forgetNode)
-	case numReportLiveness:
+	case numReportLiveness, numForgetting:
 		return decoded(body, reportLiveness)
 	case numOpenSession:
 		return decoded(body, openSession)
@@ -268,6 +275,8 @@ func forgetNode(w *walk, c *registry.ForgetNode) {
 	text(w, 2, &c.Reason)
 	text(w, 3, &c.By)
 }
+
+func forgets(l registry.Liveness) bool { return l.State == registry.Forgotten }
 
 func reportLiveness(w *walk, c *registry.ReportLiveness) {
 	list(w, 1, &c.Changes, liveness)

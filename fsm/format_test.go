@@ -173,6 +173,13 @@ func goldens(t *testing.T) map[string][]byte {
 		}
 		was = now
 	}
+	forgets := filledCommand(first(), registry.ReportLiveness{}).(registry.ReportLiveness)
+	forgets.Changes[0].State = registry.Forgotten
+	b, err := fsm.EncodeEntry(fsm.Entry{Clock: 1000, Wall: 2000, Command: forgets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is["ReportLiveness-forgotten"] = b
 	return is
 }
 

@@ -279,8 +279,8 @@ func (c ReportLiveness) check() error {
 		if err := firstError(l.Name.Validate(), l.Boot.Validate(), validateReason(l.Reason), validateAddress(l.Address)); err != nil {
 			return err
 		}
-		if l.State != Alive && l.State != Failed {
-			return Errorf(Invalid, "node %q reported as %s: gossip knows alive and failed only", l.Name, l.State)
+		if l.State != Alive && l.State != Failed && l.State != Forgotten {
+			return Errorf(Invalid, "node %q reported as %s: a leader finds nodes alive, failed or forgotten only", l.Name, l.State)
 		}
 	}
 	return c.By.Validate()

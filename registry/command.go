@@ -157,13 +157,14 @@ type ReportLiveness struct {
 	By      ReplicaName
 }
 
-// Liveness is one node found alive or failed.
+// Liveness is one node found alive or failed, or gone for so long that the layout
+// keeps it no longer.
 type Liveness struct {
 	Name NodeName
 	// Boot is the life that was seen, or lost. A node whose boot id in the
 	// layout is another one takes this one on when it becomes alive.
 	Boot  BootID
-	State NodeState // Alive or Failed
+	State NodeState // Alive, Failed or Forgotten
 	// Since is the precondition: the index at which the node's record stood
 	// when the change was decided.
 	Since  Index

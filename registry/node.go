@@ -8,6 +8,9 @@ const (
 	Failed NodeState = iota + 1 // gossip lost it, or it has never been seen
 	Alive
 	Left // it said goodbye; final for its boot id
+	// Forgotten is what a change makes of a node that has been failed or left for
+	// too long. No record is in this state.
+	Forgotten
 )
 
 // String gives the state's name on the wire.
@@ -19,6 +22,8 @@ func (s NodeState) String() string {
 		return "alive"
 	case Left:
 		return "left"
+	case Forgotten:
+		return "forgotten"
 	}
 	return "unknown"
 }

@@ -158,25 +158,37 @@ func (d *draft) drainNode(c DrainNode) (bool, error) {
 }
 
 func (d *draft) forgetNode(c ForgetNode) (bool, error) {
-	i, known := d.findNode(c.Name)
-	if !known {
+	if !d.dropNode(c.Name) {
 		return false, d.noNode(c.Name)
 	}
-	d.nodes = slices.Concat(d.nodes[:i], d.nodes[i+1:])
 	return true, nil
+}
+
+// dropNode removes a node's record, and reports whether there was one.
+func (d *draft) dropNode(name NodeName) bool {
+	i, known := d.findNode(name)
+	if known {
+		d.nodes = slices.Concat(d.nodes[:i], d.nodes[i+1:])
+	}
+	return known
 }
 
 // reportLiveness takes the changes whose precondition holds and counts the
 // others.
 func (d *draft) reportLiveness(c ReportLiveness) (changed bool, skipped int) {
 	for i := range c.Changes {
-		n := d.node(c.Changes[i].Name)
-		if n == nil || !c.Changes[i].holds(&n.Node) {
+		l := &c.Changes[i]
+		n := d.node(l.Name)
+		if n == nil || !l.holds(&n.Node) || l.State == Forgotten && !d.settings.outlived(&n.Node, d.at.Clock) {
 			skipped++
 			continue
 		}
-		d.record(c.Changes[i].applied(n.Node, c.By))
 		changed = true
+		if l.State == Forgotten {
+			d.dropNode(l.Name)
+			continue
+		}
+		d.record(l.applied(n.Node, c.By))
 	}
 	return changed, skipped
 }
@@ -186,8 +198,11 @@ func (l *Liveness) holds(n *Node) bool {
 	if n.Since != l.Since {
 		return false
 	}
-	if l.State == Failed {
+	switch l.State {
+	case Failed:
 		return n.State == Alive && n.Boot == l.Boot
+	case Forgotten:
+		return n.Boot == l.Boot
 	}
 	return l.Boot != n.Replaced && (l.Boot != n.Boot || n.State == Failed)
 }

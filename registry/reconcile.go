@@ -26,6 +26,8 @@ type ReconcileInput struct {
 	View []Seen
 	// Now is the leader's own monotonic clock, on which Memory stands too.
 	Now Millis
+	// Clock is the log clock, which goes on while nothing is written.
+	Clock Millis
 	// WarmUp says that the view may still be growing, after an election or a
 	// start: nobody is declared failed.
 	WarmUp bool
@@ -93,6 +95,8 @@ type pass struct {
 	recent map[NodeType]int  // failed ones that did so within freezeWindow
 	doomed []*Node           // who would fail now, but for a freeze
 	asks   []asking          // who may be asked about now, in the layout's order
+	// forgets is how many are forgotten.
+	forgets int
 }
 
 func (in *ReconcileInput) begin() *pass {
@@ -129,6 +133,9 @@ func (p *pass) look(n *Node) {
 	p.out.Memory.Nodes[n.Name] = s
 	if s.Doomed {
 		p.doomed = append(p.doomed, n)
+	}
+	if change.State == 0 {
+		change = p.expired(n, lives)
 	}
 	if change.State != 0 {
 		p.change(n, change)

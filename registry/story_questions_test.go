@@ -175,7 +175,7 @@ func refused(err error) []string {
 // thaw=type is an operator's word.
 func (s *story) reconcile(l line) []string {
 	in := registry.ReconcileInput{
-		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), WarmUp: l.has("warm-up"),
+		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), Clock: s.at.Clock, WarmUp: l.has("warm-up"),
 		Suspicion: 1000, Replicas: 3, Memory: s.memory, By: "r1",
 	}
 	if l.has("new-leader") {

@@ -202,7 +202,7 @@ func (l line) command(s *story) registry.Command {
 		return registry.DrainNode{Name: node, Draining: l.verb == "drain", Reason: l.named["reason"], By: by}
 	case "forget":
 		return registry.ForgetNode{Name: node, Reason: l.named["reason"], By: by}
-	case "alive", "failed":
+	case "alive", "failed", "forgotten":
 		return l.liveness(s)
 	case "found", "replica", "term":
 		return l.cluster(s)
@@ -258,7 +258,7 @@ func (l line) change(s *story) registry.SettingsChange {
 // since= says otherwise.
 func (l line) liveness(s *story) registry.Command {
 	report := registry.ReportLiveness{By: "r1"}
-	state := map[string]registry.NodeState{"alive": registry.Alive, "failed": registry.Failed}[l.verb]
+	state := map[string]registry.NodeState{"alive": registry.Alive, "failed": registry.Failed, "forgotten": registry.Forgotten}[l.verb]
 	for _, w := range l.words {
 		change := registry.Liveness{Name: registry.NodeName(w), State: state, Reason: "gossip", Boot: boot(cmpOr(l.named["boot"], "1"))}
 		if n, err := s.state.Node(change.Name); err == nil {

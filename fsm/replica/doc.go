@@ -104,6 +104,10 @@
 // replica that dies breaks its agents' connections too, and they answer. Hints
 // that are lost or too many cost nothing: gossip finds out.
 //
+// Who has failed or left for longer than the settings keep it is forgotten, unless it
+// is static. The leader's log clock says how long that is: while nothing is written
+// the state's stands still.
+//
 // Lost: the leader probing alone (one bad link, and a node fails that all others
 // reach); failing for the broken connection alone (so would every node, when a
 // proxy restarts); a call for each suspect (of a thousand at once those that time

@@ -81,6 +81,7 @@ func (r *Replica) decide(l look) registry.Decision {
 		State:     view,
 		View:      lives,
 		Now:       registry.Millis(time.Since(l.began).Milliseconds()),
+		Clock:     r.lead.clock(),
 		Suspicion: suspicion,
 		Replicas:  len(voters(r.raft.Load())),
 		Broken:    r.hints.take(),
