@@ -67,7 +67,7 @@ func TestAReplicaThatAppliedAnotherByteHalts(t *testing.T) {
 	c.put(rs[0], "poison")
 	c.pass(rs[0])
 	err := c.haltOf(bad)
-	for _, want := range []string{"replica r2", "r1, r3", "hash", "remove it"} {
+	for _, want := range []string{"replica r2", "r1, r3", "hash", registry.LeaveOffAdvice} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q says nothing of %q", err, want)
 		}
