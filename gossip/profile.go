@@ -59,8 +59,8 @@ func (p Profile) Suspicion(n int) time.Duration {
 // hard to bound. AwarenessMaxMultiplier is memberlist's own, 8: so much slower does
 // a member probe whose probes are late, and that ends what too few processors
 // begin, when suspicions make work and the work makes suspicions. A death is found
-// no later by it where timers run in time. GossipToTheDeadTime is finite: the dead are forgotten, and
-// the rejoin loop finds those that come back.
+// no later by it where timers run in time. GossipToTheDeadTime is finite: the dead
+// are forgotten, and the rejoin loop finds those that come back.
 func (p Profile) config() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.SuspicionMaxTimeoutMult = 1

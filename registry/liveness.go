@@ -136,8 +136,8 @@ type Sighting struct {
 // with the nodes that took them over. It is never declared failed more slowly,
 // because keys on a dead node are worse. Nor is it held back while no other node
 // of its type, or of one of its pools, is eligible: one that flaps is better than
-// none. And not when its process joins anew, which says itself that it lives and was promised to be
-// alive then.
+// none. And not when its process joins anew, which says itself that it lives and
+// was promised to be alive then.
 type Flaps struct {
 	Failures []Millis // the last flapsMax, the newest last
 	// Hold is how long it was held back last, and Until when that ends. While

@@ -238,7 +238,7 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 		}
 	}
 	if !s.Doomed { // Else it is asked about again if it does not fail now.
-		p.suspect(n, s, asked, s.Broken && seen) // Whom gossip has lost it knows no address of.
+		p.suspect(n, s, asked, s.Broken && seen) // Of whom gossip has lost, the views tell.
 	}
 	return Liveness{}
 }

@@ -70,7 +70,7 @@ type Replica struct {
 	// handing lets one handover be under way; stuck are those in a row that found
 	// one of Raft's still under way.
 	handing struct {
-		sync.Mutex
+		turn  chan struct{} // full while one is
 		stuck int
 	}
 
@@ -101,6 +101,7 @@ func Open(opts Options) (*Replica, error) {
 	r.life.ended = make(chan struct{})
 	r.mu.waiting = "it has just started"
 	r.lead.init()
+	r.handing.turn = make(chan struct{}, 1)
 	r.machine = r.opts.machine.build(r.notApplied)
 	r.confirms = &rounds{run: r.confirm, spawn: r.spawn}
 	r.follows = &rounds{run: r.follow, spawn: r.spawn}
@@ -374,8 +375,10 @@ func (r *Replica) StepDown(ctx context.Context) {
 // other until one has taken over or ctx ends: nobody misses a leader that stops and
 // goes on with its heartbeats, and it takes no writes.
 func (r *Replica) passOn(ctx context.Context) {
-	r.handing.Lock()
-	defer r.handing.Unlock()
+	if !r.beginHanding(ctx) {
+		return
+	}
+	defer r.endHanding()
 	var tried []registry.ReplicaName
 	for first := true; ctx.Err() == nil && r.life.ctx.Err() == nil && r.raftLeads(); first = false {
 		rf := r.raft.Load()
@@ -407,6 +410,18 @@ func (r *Replica) passOn(ctx context.Context) {
 		say("leadership was not handed over, another replica is tried", "to", to.Name, "error", err)
 	}
 }
+
+// beginHanding waits until no other handover is under way, or until ctx ends.
+func (r *Replica) beginHanding(ctx context.Context) bool {
+	select {
+	case r.handing.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *Replica) endHanding() { <-r.handing.turn }
 
 // transfer has Raft hand leadership over, to the one that is named or whom it
 // chooses. Raft gives up after an election time-out; it is given a little more, so

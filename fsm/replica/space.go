@@ -99,8 +99,10 @@ func anyone(registry.Greeting) bool { return true }
 // Who calls it does so again, every handOverEvery, until it has succeeded: so it
 // finds out that Raft is stuck.
 func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
-	r.handing.Lock()
-	defer r.handing.Unlock()
+	if !r.beginHanding(r.life.ctx) {
+		return r.life.ctx.Err()
+	}
+	defer r.endHanding()
 	to, ok := r.successor(fit)
 	if !ok {
 		r.log.Debug("nobody is ready to take leadership over")
