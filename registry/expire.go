@@ -1,12 +1,14 @@
 package registry
 
-// forgetsMax is how many nodes one decision forgets: each one moves keys.
-const forgetsMax = 128
+// forgetsMax is how many nodes one decision forgets: in the largest state each may
+// take milliseconds to apply.
+const forgetsMax = 16
 
 // outlived reports whether a node has been failed or left for longer, on the log
-// clock, than the layout keeps it. A static node is kept for ever.
+// clock, than the layout keeps it. A static node is kept for ever, and so is one that
+// drains: the operator's word on it is in its record.
 func (s *Settings) outlived(n *Node, clock Millis) bool {
-	if n.Static || n.State == Alive {
+	if n.Static || n.Draining || n.State == Alive {
 		return false
 	}
 	kept := s.FailedRetention
