@@ -58,6 +58,7 @@ func (r *Replica) passOn(ctx context.Context) {
 			say = r.log.Warn
 		}
 		say("leadership was not handed over, another replica is tried", "to", to.Name, "error", err)
+		_ = pause(ctx, retryEvery) // it may have failed at once, and will again
 	}
 }
 

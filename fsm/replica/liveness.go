@@ -88,6 +88,8 @@ func (r *Replica) SeesNodes(ctx context.Context, lives []registry.Life, probe bo
 	}
 	inView := r.inView(g)
 	if probe {
+		ctx, cancel := soonerThan(ctx, tellIn)
+		defer cancel()
 		var wg sync.WaitGroup
 		for i, life := range lives {
 			wg.Go(func() { sights[i] = r.probe(ctx, g, life, inView(life)) })
@@ -99,6 +101,19 @@ func (r *Replica) SeesNodes(ctx context.Context, lives []registry.Life, probe bo
 		sights[i] = inView(life)
 	}
 	return sights
+}
+
+// tellIn is what an answer needs for its way: who waits for it until a deadline
+// hears what is known by then, and nothing of those whose probes take longer.
+const tellIn = 100 * time.Millisecond
+
+// soonerThan is ctx with a deadline so much before its own, if it has one.
+func soonerThan(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	end, ends := ctx.Deadline()
+	if !ends {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-by))
 }
 
 // inView looks at the view once, and says of lives whether it shows them. Of whom

@@ -69,7 +69,7 @@ func doubted(ctx context.Context, g *gossip.Gossip, calls []called, newcomer str
 		case c.fault != nil:
 			at = cmp.Or(at, c.addr)
 		case c.reply == gossip.Silent || g.SameAddr(ctx, c.addr, newcomer):
-			return ""
+			return at
 		default:
 			return c.addr
 		}
