@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,6 +73,7 @@ func (w *watchers) look() time.Duration {
 	in := registry.ReconcileInput{
 		State: &w.state.View, View: view(w.replicas[0]), Now: registry.Millis(time.Since(w.began).Milliseconds()),
 		Suspicion: registry.Millis(gossip.LAN.Suspicion(watching + len(w.nodes)).Milliseconds()),
+		Rumor:     registry.Millis(gossip.LAN.Rumor(watching + len(w.nodes)).Milliseconds()),
 		Replicas:  watching, Memory: w.memory, Said: w.said, Broken: w.broken, By: "r1",
 	}
 	d := registry.Decide(in)
@@ -215,6 +217,39 @@ func TestWithoutPacketsABrokenConnectionFailsNobody(t *testing.T) {
 		w.broken = append(w.broken, w.life(0))
 		if took, found := w.until(5*time.Second, someFail); !found || took > time.Second {
 			t.Errorf("a node that died was found after %v", took)
+		}
+	})
+}
+
+// A node that was cut off for long has taken all others for dead, and tells them so
+// when it is back: gossip believes it until they object. It was declared failed
+// itself, and nobody else ever is.
+func TestOneThatWasAloneTakesNobodyWithIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := watch(t, 6)
+		never := func() bool { return false }
+		lost := 0
+		for i := range 20 {
+			alone := addrOf(watching + 1 + i%6)
+			w.net.partition(func(addr string) int { return map[bool]int{addr == alone: 1}[true] })
+			w.until(time.Duration(i)*time.Second, never)
+			w.net.partition(nil)
+			own := registry.NodeName(fmt.Sprintf("w%d", i%6))
+			w.until(30*time.Second, func() bool {
+				seen := view(w.replicas[0])
+				if slices.ContainsFunc(seen, func(s registry.Seen) bool { return s.Name == own }) {
+					lost += 6 - len(seen)
+				}
+				return false
+			})
+			if slices.ContainsFunc(w.failed, func(n registry.NodeName) bool { return n != own }) {
+				t.Fatalf("%s was cut off for %d s, and these were declared failed: %v", own, i, w.failed)
+			}
+			w.failed = nil
+			w.until(10*time.Minute, never) // and no flap is remembered
+		}
+		if lost <= 0 {
+			t.Error("gossip believed nobody: this shows nothing")
 		}
 	})
 }

@@ -46,9 +46,18 @@ func (p Profile) Suspicion(n int) time.Duration {
 	rounds := min(2*n-2, probeRoundsMax) + 1
 	scale := max(1, math.Log10(float64(n)))
 	objection := time.Duration(float64(c.SuspicionMult*c.SuspicionMaxTimeoutMult) * scale * float64(c.ProbeInterval))
-	spread := time.Duration(math.Ceil(math.Log2(float64(n+1)))) * c.GossipInterval
-	return time.Duration(rounds)*c.ProbeInterval + objection + spread
+	return time.Duration(rounds)*c.ProbeInterval + objection + p.spread(n)
 }
+
+// spread is how long a piece of news takes to reach n members.
+func (p Profile) spread(n int) time.Duration {
+	return time.Duration(math.Ceil(math.Log2(float64(n+1)))) * p.config().GossipInterval
+}
+
+// Rumor is how long one of n members may be out of every view though it lives: one
+// that was cut off took the others for dead, and tells them so when it is back, which
+// memberlist believes it. The dead hear of it, and object.
+func (p Profile) Rumor(n int) time.Duration { return 2 * p.spread(max(n, 2)) }
 
 // config gives memberlist's configuration for the profile, timings alone.
 //
@@ -59,7 +68,7 @@ func (p Profile) Suspicion(n int) time.Duration {
 // hard to bound. AwarenessMaxMultiplier is memberlist's own, 8: so much slower does
 // a member probe whose probes are late, and that ends what too few processors
 // begin, when suspicions make work and the work makes suspicions. A death is found
-// no later by it where timers run in time. GossipToTheDeadTime is finite: the dead
+// no later by it where timers run in time; of many at once the last may be. GossipToTheDeadTime is finite: the dead
 // are forgotten, and the rejoin loop finds those that come back.
 func (p Profile) config() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()

@@ -112,6 +112,8 @@ type Sighting struct {
 	// Gone says that gossip has lost this life, so that it is news when it is
 	// shown again.
 	Gone bool
+	// Lost is since when gossip has not shown it; 0 while it does.
+	Lost Millis
 	// Broken says that its connection to a replica has broken, and that it has
 	// answered no probe since. Probing is when one was first in vain, 0 for not yet:
 	// twice the suspicion time later gossip has found out what the probes could not,

@@ -33,6 +33,9 @@ type ReconcileInput struct {
 	WarmUp bool
 	// Suspicion is how long gossip takes to find a node dead, in ms.
 	Suspicion Millis
+	// Rumor is how long gossip may show nobody a life that is there, by a false
+	// rumor of its death.
+	Rumor Millis
 	// Replicas is how many voters there are, this leader included.
 	Replicas int
 	// Broken are lives whose connection to a replica has broken since the last
@@ -159,6 +162,11 @@ func (p *pass) sighting(n *Node, lives []Seen) Sighting {
 	}
 	seen := shows(lives, n.Boot)
 	s.Shown = s.Shown || seen
+	if seen {
+		s.Lost = 0
+	} else if s.Lost == 0 {
+		s.Lost = p.Now
+	}
 	s.Gone = !seen || s.Gone && n.State != Alive
 	s.Unseen = s.Unseen && !seen
 	if p.broken[Life{n.Name, n.Boot}] {
@@ -224,6 +232,10 @@ func (p *pass) judgeLost(n *Node, lives []Seen, s *Sighting) Liveness {
 		return other.takesOver("a new life was seen by gossip")
 	}
 	said, asked := p.said[Life{n.Name, n.Boot}]
+	if heard := s.Lost + p.Rumor; !seen && !asked && !s.Doomed && p.Now < heard {
+		p.wake(heard)
+		return Liveness{}
+	}
 	switch {
 	case asked && said.SeenBy != "":
 		s.Doomed, s.Unseen, s.Broken = false, false, s.Broken && !said.Probed

@@ -172,11 +172,15 @@ func refused(err error) []string {
 // it asks at once and looks again: r2 sees those in sees=a,b, and of the others
 // missed= replicas (2 if not said) say that they see nothing; the probes of
 // unasked=a,b none of them could send. broken=a#1 are lives whose connection broke,
-// thaw=type is an operator's word.
+// thaw=type is an operator's word. rumor= is how long
+// a rumor of a death may go round, 0 if not said.
 func (s *story) reconcile(l line) []string {
 	in := registry.ReconcileInput{
 		State: &s.state.View, Now: registry.Millis(atoi(s, l.named["now"])), Clock: s.at.Clock, WarmUp: l.has("warm-up"),
 		Suspicion: 1000, Replicas: 3, Memory: s.memory, By: "r1",
+	}
+	if ms := l.named["rumor"]; ms != "" {
+		in.Rumor = registry.Millis(atoi(s, ms))
 	}
 	if l.has("new-leader") {
 		in.Memory = registry.Memory{}

@@ -130,7 +130,9 @@ const (
 
 // deathMax is how long gossip takes to report a death among n members, and a
 // second for the commit on a busy machine.
-func deathMax(n int) time.Duration { return gossip.Local.Suspicion(n) + time.Second }
+func deathMax(n int) time.Duration {
+	return gossip.Local.Suspicion(n) + gossip.Local.Rumor(n) + time.Second
+}
 
 // TestALifeFromJoinToDeath: a node that joined is alive at once on every
 // replica and is told how to reach them; it stays alive, and the log quiet,

@@ -75,7 +75,8 @@ func (r *Replica) decide(l look) registry.Decision {
 	if replicas == 0 { // gossip has not started
 		return registry.Decision{Memory: l.memory}
 	}
-	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(len(lives) + replicas).Milliseconds())
+	members := len(lives) + replicas
+	suspicion := registry.Millis(r.opts.GossipProfile.Suspicion(members).Milliseconds())
 	view, _ := r.machine.View()
 	in := registry.ReconcileInput{
 		State:     view,
@@ -83,6 +84,7 @@ func (r *Replica) decide(l look) registry.Decision {
 		Now:       registry.Millis(time.Since(l.began).Milliseconds()),
 		Clock:     r.lead.clock(),
 		Suspicion: suspicion,
+		Rumor:     registry.Millis(r.opts.GossipProfile.Rumor(members).Milliseconds()),
 		Replicas:  len(voters(r.raft.Load())),
 		Broken:    r.hints.take(),
 		Said:      l.said,
