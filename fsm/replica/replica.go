@@ -160,6 +160,9 @@ func (r *Replica) Start() {
 func (r *Replica) startRaft() error {
 	notify := make(chan bool, 8)
 	tr := newTransport(r.streams, r.book, r.raftLeads, r.opts.Timings.Election, newQuiet(r.log.Named("raft-net"), &r.stopping))
+	in := &installs{holds: r.store.holds, term: r.raftTerm}
+	tr.sift(in)
+	r.store.snapshots.refuse = in.refuse
 	rf, err := r.newRaft(notify, tr)
 	if err != nil {
 		return errors.Join(fmt.Errorf("raft: %w", err), tr.Close())
@@ -204,6 +207,14 @@ func (r *Replica) newRaft(notify chan<- bool, tr raft.Transport) (rf *raft.Raft,
 func (r *Replica) raftLeads() bool {
 	rf := r.raft.Load()
 	return rf != nil && rf.State() == raft.Leader
+}
+
+// raftTerm is 0 before Raft has started.
+func (r *Replica) raftTerm() uint64 {
+	if rf := r.raft.Load(); rf != nil {
+		return rf.CurrentTerm()
+	}
+	return 0
 }
 
 func (r *Replica) raftConfig(notify chan<- bool) *raft.Config {

@@ -28,6 +28,8 @@ const (
 type snapshots struct {
 	raft.SnapshotStore
 	dir string // the directories of all snapshots are in it
+	// refuse says why a snapshot must not be written; nil asks nobody.
+	refuse func(index, term uint64) error
 }
 
 func openSnapshots(dataDir string, logger hclog.Logger) (*snapshots, error) {
@@ -35,11 +37,16 @@ func openSnapshots(dataDir string, logger hclog.Logger) (*snapshots, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &snapshots{of, filepath.Join(dataDir, snapshotsDir)}, nil
+	return &snapshots{SnapshotStore: of, dir: filepath.Join(dataDir, snapshotsDir)}, nil
 }
 
 // Create begins a snapshot.
 func (s *snapshots) Create(version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, tr raft.Transport) (raft.SnapshotSink, error) {
+	if s.refuse != nil {
+		if err := s.refuse(index, term); err != nil {
+			return nil, err
+		}
+	}
 	sink, err := s.SnapshotStore.Create(version, index, term, conf, confIndex, tr)
 	if err != nil {
 		// Raft does not say which one it was; their names begin with these.

@@ -31,10 +31,13 @@ type transport struct {
 	streams *streams
 	// leads is false once there is nothing to replicate for.
 	leads func() bool
-	// election is how long Raft goes on with a handover of leadership, and orders are
-	// the calls of those.
+	// election is how long Raft goes on with a handover of leadership; orders are the
+	// calls of those, and what else Close waits for.
 	election time.Duration
 	orders   sync.WaitGroup
+	// requests are what comes in, sifted; done is closed by Close.
+	requests chan raft.RPC
+	done     chan struct{}
 
 	mu struct {
 		sync.Mutex
@@ -64,6 +67,7 @@ func newTransport(s *streams, book raft.ServerAddressProvider, leads func() bool
 		streams:  s,
 		leads:    leads,
 		election: election,
+		done:     make(chan struct{}),
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider:   book,
 			Logger:                  logger,
@@ -181,6 +185,9 @@ func (t *transport) awaitReached(id raft.ServerID) bool {
 // more than once.
 func (t *transport) Close() error {
 	t.mu.Lock()
+	if !t.mu.closed {
+		close(t.done)
+	}
 	t.mu.closed = true
 	t.mu.Unlock()
 	err := t.NetworkTransport.Close()

@@ -144,6 +144,12 @@ func ofTheLog() []mutant {
 			tests: []claim{{pkg: "./fsm/replica", test: "TestTheLogClockRunsOnFromTheTermBefore"}},
 		},
 		{
+			name:  "late-snapshots",
+			says:  "a snapshot that comes late is taken in, and the log behind it dropped",
+			edits: []edit{{"fsm/replica/installs.go", "	return req.Term == in.term() && in.holds(req.LastLogIndex, req.LastLogTerm)\n", "	return false\n"}, {"fsm/replica/installs.go", "	return errNeedless\n", "	return nil\n"}},
+			tests: []claim{{pkg: "./fsm/replica", test: "TestALateSnapshotCostsNothing"}},
+		},
+		{
 			name:  "no-sync",
 			says:  "the store does not sync: power that is lost takes acknowledged writes with it",
 			edits: []edit{{"fsm/replica/store.go", "		MsgpackUseNewTimeFormat: true,\n", "		MsgpackUseNewTimeFormat: true,\n		NoSync:                  true,\n"}},
