@@ -104,8 +104,12 @@
 // replica that dies breaks its agents' connections too, and they answer. Hints
 // that are lost or too many cost nothing: gossip finds out.
 //
+// Whom gossip has lost is asked about a little later: one that was cut off has taken
+// all others for dead, and tells them so when it is back; gossip believes it until
+// they object, and every view misses them as long.
+//
 // Who has failed or left for longer than the settings keep it is forgotten, unless it
-// is static. The leader's log clock says how long that is: while nothing is written
+// is static or drains. The leader's log clock says how long that is: while nothing is written
 // the state's stands still.
 //
 // Lost: the leader probing alone (one bad link, and a node fails that all others
@@ -122,7 +126,9 @@
 // disk, Close too, may wait for ever: so Halt ends the process and closes nothing.
 //
 // What a snapshot has written that fails, or that a crash cuts off, is removed, then
-// or at the next start: it may be what fills the disk.
+// or at the next start: it may be what fills the disk. And one that a leader sent
+// long ago is not taken in when it comes (see installs): Raft would drop the log
+// behind it, with what this replica has acknowledged.
 //
 // A replica whose disk is nearly full is not ready and gives leadership away
 // while it can still write that down. It reads on and votes on: a cluster whose
