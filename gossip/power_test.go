@@ -246,7 +246,7 @@ func TestOneThatWasAloneTakesNobodyWithIt(t *testing.T) {
 				t.Fatalf("%s was cut off for %d s, and these were declared failed: %v", own, i, w.failed)
 			}
 			w.failed = nil
-			w.until(10*time.Minute, never) // and no flap is remembered
+			w.until(2*time.Minute, never) // so that no node fails three times in ten minutes
 		}
 		if lost <= 0 {
 			t.Error("gossip believed nobody: this shows nothing")

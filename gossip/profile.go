@@ -55,8 +55,8 @@ func (p Profile) spread(n int) time.Duration {
 }
 
 // Rumor is how long one of n members may be out of every view though it lives: one
-// that was cut off took the others for dead, and tells them so when it is back, which
-// memberlist believes it. The dead hear of it, and object.
+// that was cut off took the others for dead, and tells them so when it is back. They
+// believe it of each other until those who are said to be dead hear of it, and object.
 func (p Profile) Rumor(n int) time.Duration { return p.spread(max(n, 2)) }
 
 // config gives memberlist's configuration for the profile, timings alone.

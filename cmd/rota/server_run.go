@@ -17,7 +17,7 @@ import (
 	"github.com/rota-registry/rota/rpc/server"
 )
 
-// stepDownTimeout bounds handing leadership over; Raft bounds it further.
+// stepDownTimeout bounds handing leadership over, to one replica after the other.
 const stepDownTimeout = 5 * time.Second
 
 // serverProcess is what rota server is made of.

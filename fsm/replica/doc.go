@@ -109,8 +109,8 @@
 // they object, and every view misses them as long.
 //
 // Who has failed or left for longer than the settings keep it is forgotten, unless it
-// is static or drains. The leader's log clock says how long that is: while nothing is written
-// the state's stands still.
+// is static or drains. The leader's log clock says how long that is: while nothing is
+// written the state's stands still.
 //
 // Lost: the leader probing alone (one bad link, and a node fails that all others
 // reach); failing for the broken connection alone (so would every node, when a

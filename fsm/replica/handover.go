@@ -102,9 +102,7 @@ func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
 		r.log.Debug("nobody is ready to take leadership over")
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(r.life.ctx, 2*r.opts.Timings.Election)
-	defer cancel()
-	err := await(ctx, r.raft.Load().LeadershipTransferToServer(raft.ServerID(to.Name), raft.ServerAddress(to.Raft)))
+	err := r.transfer(r.life.ctx, r.raft.Load(), to, true)
 	if r.handing.stuck++; !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		r.handing.stuck = 0
 	}

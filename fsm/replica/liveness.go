@@ -10,8 +10,8 @@ import (
 	"github.com/rota-registry/rota/registry"
 )
 
-// askTimeout bounds asking the others about suspects: a probe, and as long again
-// for the way. Who does not answer in it counts neither way.
+// askTimeout bounds asking the others about suspects: a probe, some more if it takes
+// longer there, and the way. Who does not answer in it counts neither way.
 const askTimeout = 500 * time.Millisecond
 
 // ask has all voters say what they see of the suspects, this replica included.

@@ -123,7 +123,8 @@ func (t *transport) reaches(id raft.ServerID, within time.Duration) bool {
 
 // TimeoutNow has a follower stand for election. Raft gives a handover up when an
 // election's time has passed, and begins no other before this call is over: so it
-// ends then, too, and who takes longer is waited for by nobody.
+// ends then, too. Who takes longer is not waited for, and may stand yet when he gets
+// the order.
 func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
 	answered := make(chan error, 1)
 	if !t.order(func() {
