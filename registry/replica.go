@@ -51,8 +51,8 @@ type Position struct {
 // ReadInfo says what a read was answered from.
 type ReadInfo struct {
 	Position
-	// Age is how long ago, in ms, this replica last knew itself up to date;
-	// only Local reads and watches have it.
+	// Age is how long ago, in ms, this replica was certainly up to date: it lacks
+	// nothing that was acknowledged before. Only Local reads and watches have it.
 	Age Millis
 }
 

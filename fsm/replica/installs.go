@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -22,9 +23,14 @@ type installs struct {
 
 	mu struct {
 		sync.Mutex
-		index, term uint64 // of the one that Raft was given last
+		// last are those that Raft was given last: it may be at work on one while the
+		// next one waits.
+		last [2]snapshotAt
 	}
 }
+
+// snapshotAt is the last entry that a snapshot stands for.
+type snapshotAt struct{ index, term uint64 }
 
 // errNeedless is what Raft is told, and the leader by it.
 var errNeedless = errors.New("this replica has what is in the snapshot already")
@@ -38,14 +44,14 @@ func (in *installs) needless(req *raft.InstallSnapshotRequest) bool {
 func (in *installs) given(req *raft.InstallSnapshotRequest) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.mu.index, in.mu.term = req.LastLogIndex, req.LastLogTerm
+	in.mu.last = [2]snapshotAt{in.mu.last[1], {req.LastLogIndex, req.LastLogTerm}}
 }
 
-// refuse is for a snapshot that Raft begins to write: one of its own, or the one that
-// it was given.
+// refuse is for a snapshot that Raft begins to write: one of its own, or one that it
+// was given.
 func (in *installs) refuse(index, term uint64) error {
 	in.mu.Lock()
-	own := in.mu.index != index || in.mu.term != term
+	own := !slices.Contains(in.mu.last[:], snapshotAt{index, term})
 	in.mu.Unlock()
 	if own || !in.holds(index, term) {
 		return nil

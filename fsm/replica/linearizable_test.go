@@ -48,12 +48,19 @@ func TestADeposedLeaderServesNoStaleRead(t *testing.T) {
 			c.raft.isolate(old.api)
 			c.set(func() { c.cut[old.api] = alone })
 			c.writeWithout(old, 150*time.Millisecond)
+			deposed := time.Now()
 
 			c.refusesOldReads(old, 300*time.Millisecond)
 			if !c.shows(old, "before", registry.ReadOptions{Consistency: registry.Local}) || c.shows(old, "after", registry.ReadOptions{Consistency: registry.Local}) {
 				t.Error("a local read of the old leader is not the old state")
 			}
-			c.ages(old)
+			c.eventually(10*time.Second, func() error {
+				if g := old.Self(); g.Role == "leader" {
+					return errors.New("the old leader believes in itself")
+				}
+				return nil
+			})
+			c.holds(500*time.Millisecond, func() error { return agesFrom(old, deposed) })
 
 			c.raft.rejoin(old.api)
 			c.set(func() { delete(c.cut, old.api) })
@@ -138,18 +145,6 @@ func (c *cluster) refusesOldReads(old *running, each time.Duration) {
 		})
 	}
 	wg.Wait()
-}
-
-// ages waits until a replica without a leader tells the age of its state.
-func (c *cluster) ages(old *running) {
-	c.t.Helper()
-	c.eventually(10*time.Second, func() error {
-		_, info, err := old.Read(c.t.Context(), registry.ReadOptions{Consistency: registry.Local})
-		if err == nil && info.Age == 0 {
-			return errors.New("its age is 0")
-		}
-		return err
-	})
 }
 
 // TestTheIndexIsTakenBeforeTheVotersAreAsked: a write that commits while they

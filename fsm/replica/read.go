@@ -19,8 +19,8 @@ const (
 	// confirmHedge is when the other voters are asked, too: some times what an
 	// answer takes.
 	confirmHedge = 5 * time.Millisecond
-	// confirmEvery is how old what an idle leader has may be at most, as long as
-	// a majority answers.
+	// confirmEvery is how long a replica goes without knowing how old its state is, as
+	// long as a leader and a majority answer.
 	confirmEvery = 500 * time.Millisecond
 )
 
@@ -80,23 +80,22 @@ func (r *Replica) wait(ctx context.Context, index registry.Index) error {
 	return registry.Errorf(registry.Deadline, "replica %s has applied index %d and was asked for %d: ask again with a longer deadline, or another replica", r.opts.Name, r.machine.At().Index, index)
 }
 
-// age is how long ago this replica last knew itself up to date: it heard from a
-// leader, or led and was confirmed by a majority; until then, how old the snapshot
-// is that it came up with. That it leads says nothing: one that was deposed may be
-// the last to know.
+// age is how long ago this replica was certainly up to date: it had then, or got
+// since, all that a leader confirmed by a majority had committed; until it knows that
+// once, how old the snapshot is that it came up with. Neither that it leads says so,
+// for one that was deposed may be the last to know, nor that it hears from a leader,
+// whose heartbeats get through while the log does not.
 func (r *Replica) age() registry.Millis {
 	last := r.restored
-	if rf := r.raft.Load(); rf != nil && rf.State() != raft.Leader && rf.LastContact().After(last) {
-		last = rf.LastContact()
-	}
 	if c := r.confirmed.Load(); c != nil && c.After(last) {
 		last = *c
 	}
 	return registry.Millis(time.Since(last).Milliseconds())
 }
 
-// noteConfirmed says that no other replica led at that time: a majority answered
-// to what was sent later, or took an entry that was made later.
+// noteConfirmed says that this replica has all that was acknowledged before that time:
+// no other one led then, for a majority answered to what was sent later, or took an
+// entry that was made later; or the leader said so of itself, asked later.
 func (r *Replica) noteConfirmed(at time.Time) {
 	for {
 		was := r.confirmed.Load()
@@ -106,16 +105,23 @@ func (r *Replica) noteConfirmed(at time.Time) {
 	}
 }
 
-// stayConfirmed has a leader confirmed when nothing else does, for who reads
-// locally or watches: a majority is asked whether it knows a later term.
+// stayConfirmed finds out how old this replica's state is when nothing else does, for
+// who reads locally or watches.
 func (r *Replica) stayConfirmed() {
-	for pause(r.life.ctx, confirmEvery) == nil {
-		if r.leading() == 0 || r.age() < registry.Millis(confirmEvery.Milliseconds()) {
+	for {
+		left := confirmEvery - time.Duration(r.age())*time.Millisecond
+		if pause(r.life.ctx, max(left, confirmEvery/10)) != nil {
+			return
+		}
+		if r.age() < registry.Millis(confirmEvery.Milliseconds()) {
 			continue
 		}
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(r.life.ctx, roundTimeout)
-		if _, err := r.confirms.join(ctx); err != nil {
-			r.log.Debug("this leader is not confirmed", "error", err)
+		if err := r.untilFresh(ctx, registry.ReadOptions{}); err == nil {
+			r.noteConfirmed(began)
+		} else {
+			r.log.Debug("this replica does not know itself up to date", "error", err)
 		}
 		cancel()
 	}

@@ -39,7 +39,7 @@ type Replica struct {
 	lead     leadership
 	confirms *rounds                // the leader's: which index may be read
 	swift    []registry.ReplicaName // voters by their last answer to a round of confirms, the last one first
-	// confirmed is when this replica last surely led, and had applied all.
+	// confirmed is when this replica last had all that was acknowledged, see age.
 	confirmed atomic.Pointer[time.Time]
 	follows   *rounds // any replica's: what the leader's confirms say
 	writes    *writes // turns asked for here

@@ -1,0 +1,109 @@
+package replica_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rota-registry/rota/fsm/replica"
+	"github.com/rota-registry/rota/registry"
+)
+
+// agesFrom wants a local read of a replica to say that its state is no younger than
+// that time.
+func agesFrom(r *running, then time.Time) error {
+	since := time.Since(then)
+	_, info, err := r.Read(context.Background(), registry.ReadOptions{Consistency: registry.Local})
+	if age := time.Duration(info.Age) * time.Millisecond; err == nil && age < since.Truncate(time.Millisecond) {
+		return fmt.Errorf("%s says that its state is %s old, and it lacks a write of %s ago", r.name, age, since)
+	}
+	return err
+}
+
+// acked is a write and when it was acknowledged.
+type acked struct {
+	at    time.Time
+	index registry.Index
+}
+
+// TestAReplicaThatLagsSaysSo: its disk takes so long for each append that it is a
+// while behind the leader, whose heartbeats it hears in between. A local read there
+// lacks nothing that was acknowledged longer ago than the age that it says.
+func TestAReplicaThatLagsSaysSo(t *testing.T) {
+	t.Parallel()
+	const slow = 600 * time.Millisecond
+	c := newCluster(t)
+	var lags atomic.Bool
+	c.tune = func(o *replica.Options) {
+		if o.Name == "r3" {
+			o.FailStore(func(call string) error {
+				if call == "StoreLogs" && lags.Load() {
+					<-time.After(slow) // the disk takes it
+				}
+				return nil
+			}, 0)
+		}
+		o.Timings = replica.Timings{Heartbeat: 5 * time.Second, Election: 5 * time.Second, Lease: 5 * time.Second}
+	}
+	rs := c.startAll(3)
+	leader, _ := c.leader()
+	if leader == rs[2] {
+		t.Fatal("the founder does not lead")
+	}
+	lags.Store(true)
+	var mu sync.Mutex
+	var done []acked
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			at := c.put(leader, registry.PoolName(fmt.Sprintf("p%d", i%500)))
+			mu.Lock()
+			done = append(done, acked{time.Now(), at})
+			mu.Unlock()
+		}
+	})
+	behind := 0
+	c.holds(4*time.Second, func() error {
+		began := time.Now()
+		_, info, err := rs[2].Read(t.Context(), registry.ReadOptions{Consistency: registry.Local})
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, w := range done {
+			if w.index <= info.Index {
+				continue
+			}
+			behind++
+			lacks := began.Sub(w.at)
+			if age := time.Duration(info.Age+1) * time.Millisecond; lacks > age {
+				return fmt.Errorf("%s says that its state is %s old, and it lacks what was acknowledged %s ago", rs[2].name, age, lacks)
+			}
+			break
+		}
+		return nil
+	})
+	close(stop)
+	wg.Wait()
+	if behind == 0 {
+		t.Error("it was never behind")
+	}
+	lags.Store(false)
+	c.eventually(10*time.Second, func() error {
+		_, info, err := rs[2].Read(t.Context(), registry.ReadOptions{Consistency: registry.Local})
+		if age := time.Duration(info.Age) * time.Millisecond; err == nil && age > time.Second {
+			return fmt.Errorf("its disk is well, and it says that its state is %s old", age)
+		}
+		return err
+	})
+}
