@@ -89,6 +89,9 @@ func (r *Replica) transfer(ctx context.Context, rf *raft.Raft, to registry.Repli
 // anyone may lead that is ready.
 func anyone(registry.Greeting) bool { return true }
 
+// errNoSuccessor is no reason to warn: the leader goes on.
+var errNoSuccessor = errors.New("nobody is ready to take leadership over")
+
 // handOver gives leadership to a replica that is ready and fit, if there is one.
 // Who calls it does so again, every handOverEvery, until it has succeeded: so it
 // finds out that Raft is stuck.
@@ -99,8 +102,8 @@ func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
 	defer r.endHanding()
 	to, ok := r.successor(fit)
 	if !ok {
-		r.log.Debug("nobody is ready to take leadership over")
-		return nil
+		r.log.Debug(errNoSuccessor.Error())
+		return errNoSuccessor
 	}
 	err := r.transfer(r.life.ctx, r.raft.Load(), to, true)
 	if r.handing.stuck++; !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
@@ -118,12 +121,14 @@ func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
 }
 
 // successor is the voter that is ready and fit and has applied most, by its own
-// word.
+// word. One that answers no heartbeat may say so, too, while its disk hangs: Raft would
+// take no writes until it has given up, and be stuck with the second try.
 func (r *Replica) successor(fit func(registry.Greeting) bool) (to registry.Replica, ok bool) {
 	var asked []registry.ReplicaName
 	var apis []string
+	tr := r.network.Load()
 	for _, name := range voters(r.raft.Load()) {
-		if of, known := r.book.lookup(name); known && name != r.opts.Name {
+		if of, known := r.book.lookup(name); known && name != r.opts.Name && tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2) {
 			asked, apis = append(asked, name), append(apis, of.API)
 		}
 	}

@@ -100,7 +100,7 @@ func (r *Replica) yieldIfSlow(s *sloth, answers []answered) {
 		return a.err == nil && a.Ready && r.votes(a.Name) && faster(a.Greeting)
 	})
 	if s.step(time.Now(), r.leading() != 0, slower) {
-		r.log.Warn("this replica's disk is much slower than another one's: leadership is handed over", "append", time.Duration(own)*time.Microsecond)
+		r.log.Warn("this replica's disk is much slower than another one's: it hands leadership over", "append", time.Duration(own)*time.Microsecond)
 		if r.handOver(faster) != nil { // it has said why
 			s.yields = time.Now().Add(handOverEvery - slowPause)
 		}

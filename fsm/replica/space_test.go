@@ -75,6 +75,51 @@ func TestALeaderShortOfSpaceHandsOver(t *testing.T) {
 	c.ready(old)
 }
 
+// TestADiskThatHangsIsHandedNothing: a leader that is short of room looks for one that
+// is not, and the only one says that it is ready, while its disk hangs and it answers no
+// heartbeat. Writes go on: Raft takes none while it hands leadership over, and is stuck
+// with the second try to one that it does not reach.
+func TestADiskThatHangsIsHandedNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	free := c.rooms()
+	hangs, heals := map[registry.ReplicaName]*atomic.Bool{"r1": {}, "r2": {}, "r3": {}}, make(chan struct{})
+	t.Cleanup(func() { close(heals) })
+	roomy := c.tune
+	c.tune = func(o *replica.Options) {
+		roomy(o)
+		hung := hangs[o.Name]
+		o.FailStore(func(call string) error {
+			if call == "StoreLogs" && hung.Load() {
+				<-heals
+			}
+			return nil
+		}, 0)
+	}
+	c.startAll(3)
+	leader, others := c.leader()
+	hangs[others[0].name].Store(true)
+	wrote := time.Now()
+	writes := func() error {
+		c.put(leader, "on")
+		if gap := time.Since(wrote); gap > time.Second {
+			return fmt.Errorf("no write for %s", gap)
+		}
+		wrote = time.Now()
+		return nil
+	}
+	c.holds(time.Second, writes) // the heartbeats get no answer any more
+	for _, r := range []*running{others[1], leader} {
+		free[r.name].Store(10 * mib)
+		c.short(r)
+	}
+	wrote = time.Now()
+	c.holds(12*time.Second, writes) // two tries, and what comes of them
+	if g := others[0].Self(); !g.Ready || g.Role != "follower" {
+		t.Errorf("the one whose disk hangs is %s, ready %t: this shows nothing", g.Role, g.Ready)
+	}
+}
+
 // TestAllShortOfSpace: nobody can take over, and the leader goes on.
 func TestAllShortOfSpace(t *testing.T) {
 	t.Parallel()
