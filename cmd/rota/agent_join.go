@@ -72,7 +72,8 @@ func (g *agent) joinOnce(ctx context.Context) error {
 	return nil
 }
 
-// final is true of a refusal that asking again does not change.
+// final is true of a refusal that asking again does not change. Unimplemented is
+// one of a rota server, or of all servers if none of them is rota's.
 func final(err error) bool {
 	switch registry.CodeOf(err) {
 	case registry.Conflict, registry.Invalid, registry.Unimplemented:

@@ -53,8 +53,9 @@
 // is one pure function, in retry.go:
 //
 //   - Nothing was done, for certain: no connection could be made, the stream was
-//     refused unprocessed, or the replica said unavailable or overloaded.
-//     Every method is retried.
+//     refused unprocessed, the replica said unavailable or overloaded, or the
+//     server is not rota's, or not of this release, which is the answer when all
+//     of them say so. Every method is retried.
 //   - It may have been done: the connection broke after the request went out, no
 //     answer came in [Options.AttemptTimeout], or the replica itself said
 //     outcome_unknown. Reads are retried, and so are the writes that leave the

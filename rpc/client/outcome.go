@@ -35,10 +35,11 @@ func classify(err error, address string, over bool) (outcome, error) {
 	case over:
 		return silent, err
 	}
-	if code, ok := foreign(err, wired); ok {
-		return answered, registry.Errorf(code, "%s: it answered %q: is it a rota server, and of this release?", address, text(err))
+	last := foreign(err, wired)
+	if last == broken {
+		return broken, err
 	}
-	return broken, err
+	return last, registry.Errorf(wire.FromCode(connect.CodeOf(err)), "%s: it answered %q: is it a rota server, and of this release?", address, text(err))
 }
 
 // classifyCoded is classify for what a rota server said. The codes that do not
@@ -62,17 +63,20 @@ func classifyCoded(err *registry.Error, address string) (outcome, error) {
 	}
 }
 
-// foreign gives the code of an answer that is not rota's but certainly one: no
-// handler has run, and no other attempt would fare better.
-func foreign(err error, wired bool) (registry.Code, bool) {
-	switch code := connect.CodeOf(err); code {
+// foreign is classify for an answer that is not rota's. Of some it is certain that
+// no handler has run; whether another server fares better depends on whose
+// complaint it is.
+func foreign(err error, wired bool) outcome {
+	switch connect.CodeOf(err) {
 	case connect.CodeUnimplemented, connect.CodePermissionDenied, connect.CodeUnauthenticated:
-		return wire.FromCode(code), true
+		return strange // of this server, or of what guards it
 	case connect.CodeInvalidArgument, connect.CodeNotFound, connect.CodeFailedPrecondition, connect.CodeResourceExhausted:
-		// Not wired, these are this side's complaint about an answer.
-		return wire.FromCode(code), wired
+		if wired {
+			return answered // of the request
+		}
+		return broken // this side's, of an answer
 	default:
-		return registry.Internal, false
+		return broken
 	}
 }
 

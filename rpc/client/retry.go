@@ -39,6 +39,9 @@ const (
 	crowded
 	// late: the replica said deadline. Nothing was done.
 	late
+	// strange: the server is not rota's, or not of this release. Nothing was
+	// done.
+	strange
 	// broken: the exchange ended, after the request may have arrived, without
 	// an answer that rota's server gives.
 	broken
@@ -68,6 +71,7 @@ const (
 type tally struct {
 	attempts int
 	crowded  int
+	strange  int
 	// silent: some replica took the request and let its time pass.
 	silent bool
 	// doubt: some attempt may have been executed.
@@ -77,8 +81,12 @@ type tally struct {
 // add counts one more attempt.
 func (t tally) add(o outcome) tally {
 	t.attempts++
-	if o == crowded {
+	switch o {
+	case crowded:
 		t.crowded++
+	case strange:
+		t.strange++
+	default:
 	}
 	t.silent = t.silent || o == silent || o == late
 	t.doubt = t.doubt || o.mayHaveRun()
@@ -122,7 +130,7 @@ type action struct {
 // session; nothing else in this package repeats a request (package transport
 // keeps net/http from it).
 func decide(s situation) action {
-	if s.last == answered || s.last == sessionless && s.kind != counted {
+	if s.last == answered || s.last == sessionless && s.kind != counted || s.allStrange() {
 		return action{verb: deliver}
 	}
 	if s.last == sessionless {
@@ -138,6 +146,11 @@ func decide(s situation) action {
 		return action{verb: fail, code: s.verdict()}
 	}
 	return action{verb: again, wait: min(s.backoff(), room)}
+}
+
+// allStrange: every server was asked, and none was rota's.
+func (s situation) allStrange() bool {
+	return s.tally.strange == s.tally.attempts && s.tally.attempts >= s.servers
 }
 
 // withoutSession is decide for a counted write whose session is gone, and with

@@ -9,7 +9,7 @@ import (
 
 var (
 	kinds    = []kind{read, repeatable, once, counted}
-	outcomes = []outcome{answered, unreached, unopened, declined, crowded, late, broken, silent, unsure, sessionless}
+	outcomes = []outcome{answered, unreached, unopened, declined, crowded, late, strange, broken, silent, unsure, sessionless}
 )
 
 // after is the situation of a call to three replicas with 5 s, 4 s of them
@@ -40,6 +40,7 @@ func TestAfterOneAttempt(t *testing.T) {
 		{declined, retried, retried, retried, retried},
 		{crowded, retried, retried, retried, retried},
 		{late, retried, retried, lateCode, retried},
+		{strange, retried, retried, retried, retried},
 		{broken, retried, retried, unknown, retried},
 		{silent, retried, retried, unknown, retried},
 		{unsure, retried, retried, unknown, retried},
@@ -112,6 +113,24 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("%s, kind %d: got %+v, want %s", test.name, k, got, test.want[k])
 			}
 		}
+	}
+}
+
+// A server that is not rota's says nothing of the others: its answer is the call's
+// only when all have been asked and none of them was.
+func TestThatNoServerIsRotasIsSaidWhenAllHaveBeenAsked(t *testing.T) {
+	for _, k := range kinds {
+		for _, past := range [][]outcome{{strange}, {strange, strange}, {unreached, strange, strange}, {strange, strange, unreached}, {declined, strange, strange, strange}} {
+			if got := decide(after(k, past...)); got.verb != again {
+				t.Errorf("kind %d, after %v: %+v, want another attempt", k, past, got)
+			}
+		}
+		if got := decide(after(k, strange, strange, strange)); got.verb != deliver {
+			t.Errorf("kind %d: %+v, want the answer", k, got)
+		}
+	}
+	if got := decide(after(counted, broken, strange, strange)); got.verb != again {
+		t.Errorf("after what may have been done: %+v, want another attempt", got)
 	}
 }
 
