@@ -106,14 +106,15 @@ func (r *rounds) carry(ctx context.Context, deadline time.Time, load cargo[turnA
 
 // send takes the turns from to to-1. A request of several that is refused as a
 // whole, of which nothing was done then, is sent in halves, so that in the end
-// each turn hears its own.
+// each turn hears its own. A session's turns are refused one by one, in the answer:
+// in halves, some might be done before the others find the session gone.
 func (r *rounds) send(ctx context.Context, deadline time.Time, l *turnCargo, from, to int) error {
 	res, err := r.batch(ctx, deadline, l, from, to)
 	if err == nil {
 		l.read(res, from)
 		return nil
 	}
-	if to-from == 1 || !errors.Is(err, registry.ErrNotFound) && !errors.Is(err, registry.ErrLimit) {
+	if l.session != nil || to-from == 1 || !errors.Is(err, registry.ErrNotFound) && !errors.Is(err, registry.ErrLimit) {
 		return err
 	}
 	half := from + (to-from)/2

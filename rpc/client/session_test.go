@@ -355,6 +355,35 @@ func TestAServerThatForgetsEverySessionIsGivenUp(t *testing.T) {
 	})
 }
 
+// A batch of a session is refused as a whole or not at all: no part of it is sent
+// alone, and then finds the session gone when another part is done.
+func TestABatchOfASessionIsNotSentInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, c := newEdge(t), newCluster(t)
+		refusal := registry.Errorf(registry.Limit, "too much at once")
+		refuse := loses("RrBatch", 1, func() error { c.forget(); return wire.ToError(refusal) })
+		a := e.serve("a:1", &replica{cluster: c, script: func(_ context.Context, method string) error {
+			if method == "OpenSession" {
+				time.Sleep(time.Second) // all wait for it, and go together
+			}
+			return refuse(method)
+		}})
+		cl := e.client(client.Options{}, "a:1")
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				_, err := cl.Pool("p").RR(t.Context(), fmt.Sprint(i))
+				wantCode(t, err, registry.Limit, "too much at once")
+			})
+		}
+		all.Wait()
+		wantCalls(t, a, "OpenSession", "RrBatch")
+		if _, err := cl.Pool("p").RR(t.Context(), ""); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+	})
+}
+
 // Opening is no turn: when its answer is lost another is opened, and when none
 // can be, nothing was done.
 func TestASessionThatCannotBeOpened(t *testing.T) {
