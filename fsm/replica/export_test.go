@@ -77,6 +77,9 @@ func (t tampered) ApplyBatch(entries []*raft.Log) []any {
 	return t.Machine.ApplyBatch(out)
 }
 
+// Report lets a test report what a leader that knows less than the log would.
+func (r *Replica) Report(cmd registry.ReportLiveness) { r.report(cmd) }
+
 // LogAt reads an entry of this replica's own log.
 func (r *Replica) LogAt(index uint64) (l raft.Log, err error) {
 	err = r.store.logs.GetLog(index, &l)

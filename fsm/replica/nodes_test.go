@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/rota-registry/rota/fsm/replica"
 	"github.com/rota-registry/rota/gossip"
 	"github.com/rota-registry/rota/registry"
 )
@@ -394,5 +397,32 @@ func TestManyJoinAtOnce(t *testing.T) {
 		if p, err := view.Pool("worker"); err != nil || p.AliveCount != many {
 			t.Errorf("%s shows %d alive, want %d: %v", r.name, p.AliveCount, many, err)
 		}
+	}
+}
+
+// TestOnlyWhatHappenedToNodesIsSaid: of a report that comes late for some of its
+// nodes, the log names the others alone.
+func TestOnlyWhatHappenedToNodesIsSaid(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	said := &logBuffer{}
+	c.tune = func(o *replica.Options) {
+		o.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: said})
+	}
+	r := c.startAll(1)[0]
+	late := registry.ReportLiveness{By: "r1"}
+	for _, name := range []registry.NodeName{"w-1", "w-2", "w-3"} {
+		join := registry.JoinNode{Name: name, Type: registry.Worker, Address: "127.0.0.1:1", Boot: "00000000000000a1"}
+		_, at, err := r.Propose(within(t, 10*time.Second), join)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late.Changes = append(late.Changes, registry.Liveness{Name: name, Boot: join.Boot, State: registry.Failed, Since: at.Index, Reason: "told late"})
+	}
+	late.Changes[0].Since--                    // its record has changed since
+	late.Changes[2].State = registry.Forgotten // too early
+	r.Report(late)
+	if s := said.String(); strings.Count(s, "told late") != 1 || !strings.Contains(s, "node is failed: node=w-2") {
+		t.Errorf("it said %q, want that w-2 is failed, and of w-1 and w-3 nothing", s)
 	}
 }

@@ -113,9 +113,22 @@ func (r *Replica) report(cmd registry.ReportLiveness) {
 		r.log.Warn("liveness of nodes was not committed, it is looked at again", "nodes", len(cmd.Changes), "error", err)
 		return
 	}
+	view, _ := r.machine.View()
 	for _, c := range cmd.Changes {
-		r.log.Info("node is "+c.State.String(), "node", c.Name, "boot", c.Boot, "reason", c.Reason, "index", out.At.Index)
+		if out.Result.Skipped == 0 || shows(view, c, out.At.Index) {
+			r.log.Info("node is "+c.State.String(), "node", c.Name, "boot", c.Boot, "reason", c.Reason, "index", out.At.Index)
+		}
 	}
+}
+
+// shows reports whether a view has the node as the entry at index left it by this
+// change.
+func shows(view *registry.View, c registry.Liveness, index registry.Index) bool {
+	n, err := view.Node(c.Name)
+	if c.State == registry.Forgotten {
+		return err != nil
+	}
+	return err == nil && n.Since == index
 }
 
 // foundOrMoved commits the cluster's first command, and where replicas have
