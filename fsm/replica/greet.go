@@ -92,12 +92,24 @@ func (r *Replica) note(g registry.Greeting) error {
 	case g.Name == r.opts.Name:
 		return nil // the book says where this replica is, not its namesake
 	}
-	if r.book.note(g.Replica) {
+	news := r.book.note(g.Replica)
+	if news {
 		r.log.Debug("replica met", "name", g.Name, "api", g.API, "raft", g.Raft, "gossip", g.Gossip)
 		r.lead.poke()
-		return r.remember(func(i *identity) { i.Book = r.replicas() })
+	}
+	if news || r.unkept.Load() {
+		r.keepBook()
 	}
 	return nil
+}
+
+// keepBook writes the book for the next start. It is a hint there, and no reason
+// to stop when it cannot be written: each greeting tries again.
+func (r *Replica) keepBook() {
+	err := r.remember(func(i *identity) { i.Book = r.replicas() })
+	if was := r.unkept.Swap(err != nil); err != nil && !was {
+		r.log.Warn("where the replicas are could not be written, it is tried again", "error", err)
+	}
 }
 
 // known gives this cluster's id and what the log has under a replica's name.
