@@ -21,6 +21,9 @@ const (
 	// storeCallTicks are the parts in which that time is counted: a process that
 	// was itself stopped meanwhile misses one of them and not all.
 	storeCallTicks = 10
+	// openCalls is how many times as long opening the store may take: bbolt reads
+	// all of its tree for what is free, and there may be a snapshot to verify.
+	openCalls = 6
 	// deleteChunk is how many entries one transaction of a compaction deletes;
 	// who appends to the log waits for one, and not for all of them.
 	deleteChunk = 1024
@@ -78,11 +81,14 @@ func (d *disk) do(call string, f func() error) error {
 }
 
 // watch halts the replica when it is not ended in time.
-func (d *disk) watch(call string) *callWatch {
-	w := &callWatch{disk: d, call: call}
+func (d *disk) watch(call string) *callWatch { return d.watchFor(call, d.hooks.callMax) }
+
+// watchFor is watch for what may take another time.
+func (d *disk) watchFor(call string, most time.Duration) *callWatch {
+	w := &callWatch{disk: d, call: call, most: most}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mu.timer = time.AfterFunc(d.hooks.callMax/storeCallTicks, w.tick)
+	w.mu.timer = time.AfterFunc(most/storeCallTicks, w.tick)
 	return w
 }
 
@@ -90,6 +96,7 @@ func (d *disk) watch(call string) *callWatch {
 type callWatch struct {
 	disk *disk
 	call string
+	most time.Duration
 	mu   struct {
 		sync.Mutex
 		timer *time.Timer
@@ -107,7 +114,7 @@ func (w *callWatch) end() {
 
 func (w *callWatch) tick() {
 	if w.late() {
-		w.disk.halt(fmt.Errorf("store %s: %s has taken more than %s: the disk hangs; look at it, then start the replica again", w.disk.dir, w.call, w.disk.hooks.callMax))
+		w.disk.halt(fmt.Errorf("store %s: %s has taken more than %s: the disk hangs; look at it, then start the replica again", w.disk.dir, w.call, w.most))
 	}
 }
 
@@ -119,7 +126,7 @@ func (w *callWatch) late() bool {
 		return false
 	}
 	if w.mu.ticks++; w.mu.ticks < storeCallTicks {
-		w.mu.timer.Reset(w.disk.hooks.callMax / storeCallTicks)
+		w.mu.timer.Reset(w.most / storeCallTicks)
 		return false
 	}
 	w.mu.over = true

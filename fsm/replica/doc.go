@@ -120,10 +120,11 @@
 // # Disks
 //
 // The log and the votes are crash-only: the first error of either, and the first
-// call that takes more than ten seconds, ends the replica, because a failed fsync
-// may well succeed the next time and have lost what it was for, and because a
-// leader whose disk hangs still sends its heartbeats. Whatever waits for such a
-// disk, Close too, may wait for ever: so Halt ends the process and closes nothing.
+// call that takes more than ten seconds (opening the store, a minute), ends the
+// replica, because a failed fsync may well succeed the next time and have lost what
+// it was for, and because a leader whose disk hangs still sends its heartbeats.
+// Whatever waits for such a disk, Close too, may wait for ever: so Halt ends the
+// process and closes nothing.
 //
 // What a snapshot has written that fails, or that a crash cuts off, is removed, then
 // or at the next start: it may be what fills the disk. And one that a leader sent

@@ -49,6 +49,7 @@ type store struct {
 // openStore opens or makes the store of that name. It refuses a directory that
 // is another replica's, in use, or not whole.
 func openStore(d *disk, name registry.ReplicaName, logger hclog.Logger) (*store, error) {
+	defer d.watchFor("opening it", openCalls*d.hooks.callMax).end()
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
