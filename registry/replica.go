@@ -52,7 +52,8 @@ type Position struct {
 type ReadInfo struct {
 	Position
 	// Age is how long ago, in ms, this replica was certainly up to date: it lacks
-	// nothing that was acknowledged before. Only Local reads and watches have it.
+	// nothing that was acknowledged before. A year is not known: no leader has told it
+	// since its start. Only Local reads and watches have it.
 	Age Millis
 }
 

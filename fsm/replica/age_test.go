@@ -23,6 +23,33 @@ func agesFrom(r *running, then time.Time) error {
 	return err
 }
 
+// TestAnOldSnapshotsAgeIsNotKnown: it was taken after a write that it lacks, for the
+// replica was cut off. Come up with it, alone, it does not say how old it is.
+func TestAnOldSnapshotsAgeIsNotKnown(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.raft = newLinks(t)
+	rs := c.startAll(3)
+	leader, others := c.leader()
+	behind := others[0]
+	list := []string{rs[0].api, rs[1].api, rs[2].api}
+	c.put(leader, "before")
+	c.eventually(10*time.Second, func() error {
+		return atLeast(int(behind.Self().Applied), int(leader.Self().Applied))
+	})
+	c.raft.isolate(behind.api)
+	c.put(leader, "after")
+	wrote := time.Now()
+	if err := behind.Raft().Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rs {
+		c.kill(r)
+	}
+	behind = c.start(behind.name, behind.api, list)
+	c.eventually(10*time.Second, func() error { return agesFrom(behind, wrote) }) // once it has read its snapshot
+}
+
 // acked is a write and when it was acknowledged.
 type acked struct {
 	at    time.Time

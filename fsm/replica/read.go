@@ -22,6 +22,8 @@ const (
 	// confirmEvery is how long a replica goes without knowing how old its state is, as
 	// long as a leader and a majority answer.
 	confirmEvery = 500 * time.Millisecond
+	// unknownAge is that of a state of which no leader has said yet how old it is.
+	unknownAge = 365 * 24 * time.Hour
 )
 
 // Read gives a view that is as fresh as opts ask, and takes no lock to do so. A
@@ -81,16 +83,16 @@ func (r *Replica) wait(ctx context.Context, index registry.Index) error {
 }
 
 // age is how long ago this replica was certainly up to date: it had then, or got
-// since, all that a leader confirmed by a majority had committed; until it knows that
-// once, how old the snapshot is that it came up with. Neither that it leads says so,
-// for one that was deposed may be the last to know, nor that it hears from a leader,
-// whose heartbeats get through while the log does not.
+// since, all that a leader confirmed by a majority had committed. Neither that it leads
+// says so, for one that was deposed may be the last to know, nor that it hears from a
+// leader, whose heartbeats get through while the log does not, nor when the snapshot was
+// taken that it came up with.
 func (r *Replica) age() registry.Millis {
-	last := r.restored
-	if c := r.confirmed.Load(); c != nil && c.After(last) {
-		last = *c
+	age := unknownAge
+	if c := r.confirmed.Load(); c != nil {
+		age = min(age, time.Since(*c))
 	}
-	return registry.Millis(time.Since(last).Milliseconds())
+	return registry.Millis(age.Milliseconds())
 }
 
 // noteConfirmed says that this replica has all that was acknowledged before that time:

@@ -22,8 +22,6 @@ import (
 type Replica struct {
 	opts Options
 	log  hclog.Logger
-	// restored is when the state that the replica came up with was taken.
-	restored time.Time
 	boot     registry.BootID
 	store    *store
 	streams  *streams
@@ -39,7 +37,8 @@ type Replica struct {
 	lead     leadership
 	confirms *rounds                // the leader's: which index may be read
 	swift    []registry.ReplicaName // voters by their last answer to a round of confirms, the last one first
-	// confirmed is when this replica last had all that was acknowledged, see age.
+	// confirmed is when this replica last had all that was acknowledged, see age; nil:
+	// not since its start.
 	confirmed atomic.Pointer[time.Time]
 	follows   *rounds // any replica's: what the leader's confirms say
 	writes    *writes // turns asked for here
@@ -121,7 +120,6 @@ func (r *Replica) open() (err error) {
 	if r.store, err = openStore(newDisk(r.opts.DataDir, r.opts.disk, r.halt), r.opts.Name, r.log); err != nil {
 		return err
 	}
-	r.restored = r.store.snapshotTime(time.Now())
 	if r.streams, err = listenStreams(r.opts.Network, r.opts.RaftBind, r.opts.Advertise); err != nil {
 		return fmt.Errorf("raft address %s: %w", r.opts.RaftBind, err)
 	}

@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -216,21 +214,6 @@ func (s *store) newIdentity(name registry.ReplicaName, id registry.StoreID) erro
 	}
 	s.id = &identity{Name: name, StoreID: id}
 	return s.id.write(s.dir)
-}
-
-// snapshotTime gives when the newest snapshot was taken, which its id ends
-// with, or otherwise the time that is passed.
-func (s *store) snapshotTime(otherwise time.Time) time.Time {
-	kept, err := s.snapshots.List()
-	if err != nil || len(kept) == 0 {
-		return otherwise
-	}
-	id := kept[0].ID
-	ms, err := strconv.ParseInt(id[strings.LastIndexByte(id, '-')+1:], 10, 64)
-	if err != nil {
-		return otherwise
-	}
-	return time.UnixMilli(ms)
 }
 
 // configured is nil when the store holds the first entry of every log, which

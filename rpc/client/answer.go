@@ -14,7 +14,7 @@ type Served struct {
 	// ServedBy is the replica that answered.
 	ServedBy registry.ReplicaName
 	// Age is how long before the answer the replica last knew itself up to
-	// date. Only Local reads have it.
+	// date; a year if it has not since its start. Only Local reads have it.
 	Age time.Duration
 }
 
