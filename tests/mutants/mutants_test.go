@@ -82,7 +82,8 @@ func TestTheHuntIsHonest(t *testing.T) {
 	}
 }
 
-// A test that hangs, or ends its process, has failed as much as one that says so.
+// A test that hangs, or ends its process, has failed as much as one that says so; one
+// that says that it has shown nothing has caught nothing.
 func TestAFailureIsReadHoweverItIsTold(t *testing.T) {
 	t.Parallel()
 	const began = `{"Time":"2026-01-01T10:00:00Z","Action":"run","Test":"T"}` + "\n"
@@ -98,5 +99,12 @@ func TestAFailureIsReadHoweverItIsTold(t *testing.T) {
 	}
 	if ran, v := (verdict{claim: claim{test: "T"}}).read([]byte(`{"Action":"fail"}`)); ran || v.caught {
 		t.Error("what did not run has caught something")
+	}
+	const nothing = `{"Action":"output","Test":"T","Output":"    t_test.go:9: it has ended already: this shows nothing\n"}` + "\n"
+	for action, want := range map[string]bool{"fail": true, "pass": false} {
+		ran, v := verdict{claim: claim{test: "T"}}.read([]byte(began + nothing + `{"Time":"2026-01-01T10:00:03Z","Action":"` + action + `","Test":"T"}`))
+		if !ran || v.caught || v.vain != want {
+			t.Errorf("a test that says that it shows nothing, and the result %s: %+v", action, v)
+		}
 	}
 }
