@@ -3,6 +3,7 @@ package chaos_test
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -11,10 +12,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rota-registry/rota/tests/procs"
 )
 
-// damaged is a round in which a follower of many turns is stopped, so that its
-// files can be changed under it.
+// damaged is a round in which a follower of many turns and two snapshots is stopped,
+// so that its files can be changed under it.
 func damaged(t *testing.T) (r *round, one *replica) {
 	t.Helper()
 	g, why := newGround(t)
@@ -22,12 +25,34 @@ func damaged(t *testing.T) (r *round, one *replica) {
 		t.Logf("on loopback: %s", why)
 	}
 	r = newRound(t, g, t.TempDir(), 1, 3)
-	r.wait(8 * time.Second) // two snapshots
+	procs.Eventually(t, procs.Ready, func() error {
+		for _, one := range r.c.replicas {
+			if n := len(one.snapshots(t)); n < snapshotsKept {
+				return fmt.Errorf("%s has taken %d snapshots", one.Name, n)
+			}
+		}
+		return nil
+	})
 	one = r.follower()
 	// From here on, and until it is judged, reads may fail.
 	r.windows = append(r.windows, &window{fault: fault{name: "damage"}, from: r.load.now(), end: math.MaxInt64})
 	r.stop(one)
 	return r, one
+}
+
+// snapshotsKept is how many snapshots a replica keeps.
+const snapshotsKept = 2
+
+// snapshots gives the states of those that a replica has, the oldest first.
+func (r *replica) snapshots(t *testing.T) (states []string) {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(r.dir, "snapshots", "*", "state.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(state string) bool { return strings.Contains(state, ".tmp/") })
+	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(snapshotIndex(a), snapshotIndex(b)) })
+	return all
 }
 
 // judged ends the round and shows what was found.
@@ -71,21 +96,6 @@ func putBack(t *testing.T, from, to string) {
 	}
 }
 
-// kept copies a stopped replica's store. Put back by goesOn, the replica goes on
-// from it after what was done to it, and the run is judged.
-func kept(t *testing.T, r *round, one *replica) (goesOn func(what string)) {
-	t.Helper()
-	mine := filepath.Join(t.TempDir(), "mine")
-	copyTree(t, one.dir, mine)
-	return func(what string) {
-		t.Helper()
-		putBack(t, mine, one.dir)
-		one.Start()
-		r.recovered(what)
-		judged(t, r)
-	}
-}
-
 // endsSaying starts a replica on a store that was damaged: it must end, and say why
 // in this life, whatever earlier ones have said.
 func endsSaying(r *round, one *replica, what string) {
@@ -105,7 +115,7 @@ func TestAnOldCopyOfTheStoreIsPutBack(t *testing.T) {
 	copyTree(t, one.dir, old)
 	one.Start()
 	r.recovered("a copy")
-	r.wait(5 * time.Second)
+	r.wait(5 * time.Second) // some hundred turns
 	r.kill(one)
 	putBack(t, old, one.dir)
 	one.Start()
@@ -116,30 +126,49 @@ func TestAnOldCopyOfTheStoreIsPutBack(t *testing.T) {
 	judged(t, r)
 }
 
-// TestAWipedStoreIsRefused claims that a replica that comes back with an empty
-// directory (F7) ends, says why, and harms nobody; its own store put back, it goes
-// on.
-func TestAWipedStoreIsRefused(t *testing.T) {
+// TestADamagedStoreEndsItsReplica claims that a replica whose store is empty (F7), or
+// whose log or snapshots are damaged (F27, F28), ends and says why, harms nobody and
+// changes nothing that it applies; and that with its own store put back it goes on.
+func TestADamagedStoreEndsItsReplica(t *testing.T) {
 	r, one := damaged(t)
-	goesOn := kept(t, r, one)
-	putBack(t, t.TempDir(), one.dir)
-	endsSaying(r, one, "wiped or swapped")
-	goesOn("a wiped store")
+	mine := filepath.Join(t.TempDir(), "mine")
+	copyTree(t, one.dir, mine)
+	for _, d := range []struct {
+		what   string
+		damage func(*testing.T, *replica)
+		says   string
+	}{
+		{"wiped", func(t *testing.T, one *replica) { putBack(t, t.TempDir(), one.dir) }, "wiped or swapped"},
+		{"flipped bits", flipTurns, "CRC32C is"},
+		{"flipped snapshots", damageSnapshots(func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), noSnapshot},
+		{"torn snapshots", damageSnapshots(func(b []byte) []byte { return b[:len(b)/2] }), noSnapshot},
+		{"empty snapshots", damageSnapshots(func([]byte) []byte { return nil }), noSnapshot},
+		{"torn newest snapshot", tearNewest, "does not reach back to the newest snapshot"},
+	} {
+		t.Run(d.what, func(t *testing.T) {
+			putBack(t, mine, one.dir)
+			d.damage(t, one)
+			endsSaying(r, one, d.says)
+		})
+	}
+	putBack(t, mine, one.dir)
+	one.Start()
+	r.recovered("a damaged store")
+	judged(t, r)
 }
 
-// TestFlippedBits claims that bits which flip in a stopped replica's log (F27) end
-// it with a word about the entry, or are of no matter, but never change what it
-// applies; with its own store put back it goes on.
-func TestFlippedBits(t *testing.T) {
-	r, one := damaged(t)
-	goesOn := kept(t, r, one)
+// noSnapshot is what a replica says whose snapshots are all damaged.
+const noSnapshot = "cannot go on: raft: failed to load any existing snapshots"
+
+// flipTurns flips a bit of every copy in the log of every key that a turn had.
+func flipTurns(t *testing.T, one *replica) {
 	path := filepath.Join(one.dir, "raft.db")
 	log, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	flipped := 0
-	for from := 0; ; flipped++ { // every copy of every key that a turn had
+	for from := 0; ; flipped++ {
 		at := bytes.Index(log[from:], []byte("named-"))
 		if at < 0 {
 			break
@@ -153,57 +182,30 @@ func TestFlippedBits(t *testing.T) {
 	if err := os.WriteFile(path, log, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	endsSaying(r, one, "CRC32C is")
-	goesOn("flipped bits")
 }
 
-// TestDamagedSnapshots claims that a replica whose snapshots are all torn, or have
-// flipped bits, (F27, F28) gives no wrong answer: it ends and says why. With its
-// own store put back it goes on.
-func TestDamagedSnapshots(t *testing.T) {
-	for name, damage := range map[string]func([]byte) []byte{
-		"flipped": func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
-		"torn":    func(b []byte) []byte { return b[:len(b)/2] },
-		"empty":   func([]byte) []byte { return nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			r, one := damaged(t)
-			goesOn := kept(t, r, one)
-			states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
-			if err != nil || len(states) == 0 {
-				t.Fatalf("no snapshot to be damaged: %v", err)
+// damageSnapshots changes all states.
+func damageSnapshots(change func([]byte) []byte) func(*testing.T, *replica) {
+	return func(t *testing.T, one *replica) {
+		for _, path := range one.snapshots(t) {
+			state, err := os.ReadFile(path)
+			if err == nil {
+				err = os.WriteFile(path, change(state), 0o600)
 			}
-			for _, path := range states {
-				state, err := os.ReadFile(path)
-				if err == nil {
-					err = os.WriteFile(path, damage(state), 0o600)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+			if err != nil {
+				t.Fatal(err)
 			}
-			endsSaying(r, one, "cannot go on: raft: failed to load any existing snapshots")
-			goesOn("damaged snapshots")
-		})
+		}
 	}
 }
 
-// TestTornNewestSnapshot claims that a replica whose newest snapshot alone is torn
-// (F28), and whose log does not reach back to the one before it, ends and says why,
-// and does not crash. With its own store put back it goes on.
-func TestTornNewestSnapshot(t *testing.T) {
-	r, one := damaged(t)
-	goesOn := kept(t, r, one)
-	states, err := filepath.Glob(filepath.Join(one.dir, "snapshots", "*", "state.bin"))
-	if err != nil || len(states) < 2 {
-		t.Fatalf("%d snapshots: %v", len(states), err)
-	}
-	newest := slices.MaxFunc(states, func(a, b string) int { return cmp.Compare(snapshotIndex(a), snapshotIndex(b)) })
-	if err := os.Truncate(newest, 10); err != nil {
+// tearNewest tears the newest snapshot alone; the log does not reach back to the one
+// before it.
+func tearNewest(t *testing.T, one *replica) {
+	states := one.snapshots(t)
+	if err := os.Truncate(states[len(states)-1], 10); err != nil {
 		t.Fatal(err)
 	}
-	endsSaying(r, one, "does not reach back to the newest snapshot")
-	goesOn("a torn snapshot")
 }
 
 // snapshotIndex reads the index from a snapshot's directory, TERM-INDEX-TIME; 0
