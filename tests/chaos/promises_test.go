@@ -26,7 +26,6 @@ func (r *round) promises(ops []check.Operation) (found []check.Violation) {
 			add("read", "failed while nothing was broken, from %.3f s to %.3f s: %s", f.called.Seconds(), f.returned.Seconds(), f.what)
 		}
 	}
-	found = append(found, clocks(r.report.Log, time.Since(r.born))...)
 	for _, e := range r.report.Log {
 		decoded, err := fsm.DecodeEntry(e.Data)
 		if err != nil {

@@ -422,7 +422,7 @@ func (r *round) leaks() {
 
 // judge puts what was applied and what was answered to the checks.
 func (r *round) judge() {
-	run := check.Run{Ops: r.load.history.Operations(), Began: r.load.began}
+	run := check.Run{Ops: r.load.history.Operations(), Began: r.load.began, Lived: time.Since(r.born)}
 	for _, one := range r.c.replicas {
 		l, err := one.log()
 		if err != nil {

@@ -26,6 +26,7 @@ type world struct {
 	t       *testing.T
 	term    registry.Term
 	now     time.Duration
+	born    time.Duration // how long before the run the cluster was
 	skew    time.Duration // of the log clock, which should go as now does
 	wall    time.Duration // of the leader's clock
 	serial  uint64
@@ -37,8 +38,11 @@ type world struct {
 }
 
 // newWorld has workers w1 to w3, alive, and an open session.
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, term: 1, machine: fsm.NewMachine(func(err error) { t.Fatal(err) })}
+func newWorld(t *testing.T) *world { return newWorldAt(t, 0) }
+
+// newWorldAt is newWorld with a log clock that begins so far ahead.
+func newWorldAt(t *testing.T, ahead time.Duration) *world {
+	w := &world{t: t, term: 1, skew: ahead, machine: fsm.NewMachine(func(err error) { t.Fatal(err) })}
 	w.start("r1")
 	for i := range 3 {
 		w.write(registry.JoinNode{
@@ -170,7 +174,7 @@ func (w *world) logs() []check.ReplicaLog {
 }
 
 func (w *world) report() check.Report {
-	return check.All(check.Run{Logs: w.logs(), Ops: w.ops, States: append(w.states, w.state()), Began: time.UnixMilli(0)})
+	return check.All(check.Run{Logs: w.logs(), Ops: w.ops, States: append(w.states, w.state()), Began: time.UnixMilli(0), Lived: w.now + w.born})
 }
 
 // state gives what the replicas hold now.

@@ -1,6 +1,8 @@
 package check
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/rota-registry/rota/fsm"
@@ -42,9 +44,16 @@ func (r *replay) clocked(e *fsm.Entry) {
 // stamped after they were asked for, and any entry before it was answered with: so
 // each answer bounds how far the log clock was behind the run. In one term that
 // stays as it is; from term to term the log clock loses what an election takes,
-// and gains nothing. It believes no wall clock.
-func (f *Facts) Clock(ops []Operation) []Violation {
+// and gains nothing. It believes no wall clock, and has run for no longer than the
+// cluster has lived, if that is known.
+func (f *Facts) Clock(ops []Operation, lived time.Duration) []Violation {
 	var out faults
+	for _, i := range slices.Sorted(maps.Keys(f.stamps)) {
+		if at := time.Duration(f.stamps[i]) * time.Millisecond; lived > 0 && at > lived {
+			out.add("clock", "index %d: the log clock is at %s, and the cluster has lived for %s", i, at, lived)
+			break
+		}
+	}
 	type bounds struct {
 		most, least     time.Duration // log clock less run
 		mostBy, leastBy *Operation

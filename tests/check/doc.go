@@ -21,7 +21,7 @@
 //     change that a mark of its caller's tells from all others, such as the reason
 //     of a drain (of one whose mark another has, too, nothing can be said);
 //   - the log clock never falls, is carried on from term to term, and runs as the
-//     run's own time does, and never ahead of it (see [Facts.Clock]);
+//     run's own time does, and never ahead of it, nor for longer than the cluster lives (see [Facts.Clock]);
 //   - after each change the pools are whole, the registry picks whom the naive
 //     rule of hrw picks, and a death moves the dead one's keys and no others (see
 //     [Replay], too);

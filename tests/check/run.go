@@ -10,6 +10,9 @@ type Run struct {
 	States []State
 	// Began is when the run's clock stood at 0, by the replicas' wall clocks.
 	Began time.Time
+	// Lived is for how long the cluster has lived, from before its first process
+	// started; 0 is unknown.
+	Lived time.Duration
 	// Search bounds porcupine; 0 is one minute.
 	Search time.Duration
 }
@@ -36,7 +39,7 @@ func All(r Run) Report {
 	out.Violations = append(out.Violations, facts.Cursors(ops)...)
 	compared, found := States(out.Log, r.States)
 	out.Violations = append(out.Violations, found...)
-	out.Violations = append(out.Violations, facts.Clock(ops)...)
+	out.Violations = append(out.Violations, facts.Clock(ops, r.Lived)...)
 	resolved, _, _ := facts.Resolve(ops)
 	search := r.Search
 	if search == 0 {

@@ -21,7 +21,7 @@ func (w *Workload) Judge() check.Counters {
 	for _, f := range w.late.all() {
 		w.c.t.Error(f)
 	}
-	run := check.Run{Ops: w.history.Operations(), Began: w.began, Search: searchMax}
+	run := check.Run{Ops: w.history.Operations(), Began: w.began, Lived: w.now(), Search: searchMax}
 	for _, r := range w.c.replicas {
 		states, err := check.Snapshots(r.Name, r.dir)
 		w.c.must("read the snapshots of "+string(r.Name), err)
