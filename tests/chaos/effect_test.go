@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,6 +92,27 @@ func (r *round) ends(who ...*replica) {
 	})
 }
 
+// installed is what a replica says that goes on with a snapshot of another one.
+const installed = "Installed remote snapshot"
+
+// killInSnapshot is kill -9 of a replica that writes a snapshot. It takes effect when
+// the snapshot is left unfinished. It is looked for without rest, for it is written in
+// about a millisecond; there are seconds from one to the next.
+func (r *round) killInSnapshot(one *replica) func() {
+	unfinished := filepath.Join(one.dir, "snapshots", "*.tmp")
+	begun := func() bool {
+		found, _ := filepath.Glob(unfinished) // the pattern is good
+		return len(found) > 0
+	}
+	for end := time.Now().Add(8 * time.Second); !begun() && time.Now().Before(end); {
+	}
+	r.kill(one)
+	if r.now.vain == "" && !begun() {
+		r.vain("%s was not in the middle of a snapshot when it was killed", one.Name)
+	}
+	return nil
+}
+
 // freezeInSnapshot stops a follower that was away in the middle of the snapshot
 // that it needs. Slow links make it take its time.
 func (r *round) freezeInSnapshot(one *replica) func() {
@@ -108,7 +130,6 @@ func (r *round) freezeInSnapshot(one *replica) func() {
 		r.wait(time.Millisecond)
 	}
 	thaw := r.freeze(one)
-	const installed = "Installed remote snapshot"
 	if !begun() || strings.Contains(after(one, mark), installed) {
 		r.vain("%s was not in a snapshot when it was stopped", one.Name)
 	}

@@ -59,6 +59,9 @@ func processFaults() []fault {
 			r.ends(one)
 			return nil
 		}},
+		{name: "kill in the middle of a snapshot", numbers: "F5", weight: 2, least: 200 * time.Millisecond, most: 3 * time.Second, inject: func(r *round) func() {
+			return r.killInSnapshot(r.either())
+		}},
 		{name: "no more memory", numbers: "F6", weight: 1, least: 500 * time.Millisecond, most: 2 * time.Second, inject: func(r *round) func() {
 			return r.starve(r.leader())
 		}},
@@ -142,11 +145,7 @@ func networkFaults() []fault {
 			return nil
 		}},
 		{name: "slow links at a replica", numbers: "F14", weight: 2, inject: func(r *round) func() {
-			one := r.follower()
-			if r.rand.IntN(2) == 0 {
-				one = r.leader()
-			}
-			return r.slow(one)
+			return r.slow(r.either())
 		}},
 		{name: "a ring in which each sees its neighbours alone", numbers: "F11", weight: 3, inject: func(r *round) func() {
 			n := len(r.c.replicas)
@@ -190,10 +189,7 @@ func networkFaults() []fault {
 func diskFaults() []fault {
 	disturb := func(line string, ends bool) func(*round) func() {
 		return func(r *round) func() {
-			who := r.leader()
-			if r.rand.IntN(3) == 0 {
-				who = r.follower()
-			}
+			who := r.either()
 			r.say("the disk of %s: %s", who.Name, line)
 			who.disturb(r.t, line)
 			if ends {
@@ -224,7 +220,7 @@ func diskFaults() []fault {
 		{name: "power is lost before a write", numbers: "F26", weight: 1, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\tdie", true)},
 		{name: "power is lost in a write", numbers: "F26", weight: 3, least: 500 * time.Millisecond, most: 3 * time.Second, inject: disturb("StoreLogs\ttear", true)},
 		{name: "the disk is full", numbers: "F24", weight: 2, ownDisk: true, least: time.Second, most: 4 * time.Second, inject: func(r *round) func() {
-			return r.fill(r.leader(), 0)
+			return r.fill(r.either(), 0)
 		}},
 		{name: "the disk is nearly full", numbers: "F24", weight: 1, ownDisk: true, least: 2 * time.Second, most: 5 * time.Second, inject: func(r *round) func() {
 			return r.nearlyFull(r.leader())

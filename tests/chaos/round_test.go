@@ -53,6 +53,8 @@ type round struct {
 	windows  []*window
 	now      *window // of the fault that is injected
 	report   check.Report
+	// installed is how many snapshots replicas got from others under load.
+	installed int
 
 	mu struct {
 		sync.Mutex
@@ -129,6 +131,14 @@ func (r *round) leader() *replica {
 func (r *round) follower() *replica {
 	all := r.others(r.leader())
 	return all[r.rand.IntN(len(all))]
+}
+
+// either is the leader, or one time in three a follower.
+func (r *round) either() *replica {
+	if r.rand.IntN(3) == 0 {
+		return r.follower()
+	}
+	return r.leader()
 }
 
 func (r *round) others(than *replica) (list []*replica) {
@@ -343,6 +353,9 @@ func (r *round) finish() {
 	r.wg.Wait()
 	r.crashes()
 	r.recovered("the end of the round")
+	for _, one := range r.c.replicas {
+		r.installed += strings.Count(one.Log(), installed)
+	}
 	r.say("load ends")
 	r.load.stop()
 	r.wholeAgain()
@@ -441,9 +454,7 @@ func (r *round) judge() {
 	}
 	run.Logs = append(run.Logs, noOps(run.Logs))
 	r.report = check.All(run)
-	for _, one := range r.c.replicas {
-		r.report.Counters.SnapshotsUnderLoad += strings.Count(one.Log(), "Installed remote snapshot")
-	}
+	r.report.Counters.SnapshotsUnderLoad = r.installed
 	for _, v := range append(r.report.Violations, r.promises(run.Ops)...) {
 		r.violate(v.Check, "%s", v.Text)
 	}
