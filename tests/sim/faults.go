@@ -145,6 +145,12 @@ func (c *Cluster) Ring() {
 	}
 }
 
+// Beside gives a replica and the two that Ring leaves it.
+func (c *Cluster) Beside(one *Replica) Replicas {
+	i, n := slices.Index(c.replicas, one), len(c.replicas)
+	return Replicas{one, c.replicas[(i+1)%n], c.replicas[(i+n-1)%n]}
+}
+
 // Bridge cuts the other replicas in two halves, which meet at one alone.
 func (c *Cluster) Bridge(at *Replica) {
 	others := c.otherReplicas(names(at))
