@@ -16,8 +16,26 @@ var (
 	runs = flag.Int("runs", 10, "how many random simulations")
 )
 
-// provesFrom is how many runs must have seen what they are there to see.
-const provesFrom = 100
+const (
+	// someFrom is how many runs see something of what they are there to see, whatever
+	// the seed; provesFrom is how many see it all.
+	someFrom   = 8
+	provesFrom = 100
+)
+
+// required is what so many runs must have seen, or they prove nothing.
+func required(runs int) check.Counters {
+	switch {
+	case runs < someFrom:
+		return check.Counters{}
+	case runs < provesFrom:
+		return check.Counters{OK: 100 * runs, LeaderChanges: runs / 4, StatesCompared: runs / 4}
+	}
+	return check.Counters{
+		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, FollowerReadsAtChange: 2,
+		UnknownCommitted: 1, UnknownNot: 5, StatesCompared: 100,
+	}
+}
 
 // Random faults under a random workload: nothing is answered that one correct
 // registry would not have answered, and what is promised after faults holds.
@@ -38,13 +56,11 @@ func TestRandomSimulations(t *testing.T) {
 		}
 	})
 	t.Logf("%d runs: %+v", *runs, sum)
-	if *runs < provesFrom {
-		return
+	least := required(*runs)
+	if least == (check.Counters{}) {
+		t.Log("so few runs need not have seen anything: what they saw was right, and that is all")
 	}
-	if err := sum.Require(check.Counters{
-		ChangesInFlight: 20, RetriesAfterChange: 20, SnapshotsUnderLoad: 5, FollowerReadsAtChange: 2,
-		UnknownCommitted: 1, UnknownNot: 5, StatesCompared: 100,
-	}); err != nil {
+	if err := sum.Require(least); err != nil && !t.Failed() {
 		t.Error(err)
 	}
 }
