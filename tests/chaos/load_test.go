@@ -336,19 +336,19 @@ func (l *load) reads(ctx context.Context, id int, r *rand.Rand, c *client.Client
 			o.Kind, o.Key = check.Pool, ""
 			var p client.PoolState
 			p, err = c.Pool(o.Pool).Info(context.Background(), r.IntN(4) == 0, how)
-			o.Members, o.Cursors, o.Epoch, o.Position, o.ServedBy = p.Members, p.Cursors, p.Epoch, p.Position, p.ServedBy
+			o.Members, o.Cursors, o.Epoch, o.Position, o.ServedBy, o.Age = p.Members, p.Cursors, p.Epoch, p.Position, p.ServedBy, p.Age
 		case 1:
 			o.Kind, o.Pool, o.Key = check.Nodes, "", ""
 			var n client.NodeList
 			n, err = c.Nodes(context.Background(), how)
-			o.Nodes, o.Position, o.ServedBy = n.Nodes, n.Position, n.ServedBy
+			o.Nodes, o.Position, o.ServedBy, o.Age = n.Nodes, n.Position, n.ServedBy, n.Age
 		default:
 			var a client.Answer
 			a, err = c.Pool(o.Pool).HRW(context.Background(), hrw.String(o.Key), how)
 			if a.Node != "" {
 				o.Answers = []registry.Answer{{Node: a.Node, Topic: a.Topic}}
 			}
-			o.Reason, o.Epoch, o.Position, o.ServedBy = a.EmptyReason, a.Epoch, a.Position, a.ServedBy
+			o.Reason, o.Epoch, o.Position, o.ServedBy, o.Age = a.EmptyReason, a.Epoch, a.Position, a.ServedBy, a.Age
 		}
 		o.Returned = l.now()
 		if err != nil {

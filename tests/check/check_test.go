@@ -317,6 +317,13 @@ func TestRejected(t *testing.T) {
 			w.write(registry.DrainNode{Name: old.Answers[0].Node, Draining: true})
 			w.record(old)
 		}},
+		"local read older than it says": {"age", func(w *world) {
+			old := *w.hrw("k1")
+			w.rr("a", 1)
+			w.now += 100 * ms
+			o := w.record(old)
+			o.Consistency, o.Age = registry.Local, 80*ms
+		}},
 		"wrong node of hrw": {"witness", func(w *world) { w.hrw("k1").Answers[0].Node = "w3x" }},
 		"wrong epoch":       {"witness", func(w *world) { w.hrw("k1").Epoch-- }},
 		"wrong term":        {"witness", func(w *world) { w.hrw("k1").Term-- }},

@@ -10,6 +10,8 @@
 //   - the witness check replays the log and looks up each answer at the index
 //     that it carries; who was called after another one's return has no lower
 //     index (see [Replay]). It takes one pass, and is the check that finds most;
+//   - a local answer lacks nothing that was acknowledged longer ago than the age that
+//     it says it has;
 //   - what a replica held at an index, its snapshot, is byte by byte what the log
 //     up to there gives, and a replica that restores it holds the same (see
 //     [States]);

@@ -69,6 +69,9 @@ type Operation struct {
 	Nodes   []registry.NodeInfo
 	registry.Position
 	ServedBy registry.ReplicaName
+	// Age is what a Local answer says of itself: so long before it, it had all that
+	// there was. Never is what says nothing of it.
+	Age time.Duration
 
 	// Called and Returned are counted from the start of the run.
 	Called, Returned time.Duration
@@ -176,7 +179,7 @@ func (h *History) Operations() []Operation {
 
 // Violation is one thing that cannot be.
 type Violation struct {
-	// Check is which check says so: log, witness, order, lost, failed, cursor,
+	// Check is which check says so: log, witness, order, lost, age, failed, cursor,
 	// clock, porcupine, invariant, state, leak.
 	Check string
 	Text  string

@@ -97,6 +97,7 @@ func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 		}
 	}
 	r.order(ops)
+	r.aged(ops)
 	r.notDone(ops)
 	return &r.Facts, r.faults.list
 }

@@ -113,7 +113,7 @@ func (w *Workload) now() time.Duration { return time.Since(w.began) }
 // longer than was promised.
 func (w *Workload) record(o check.Operation, served client.Served, err error) {
 	o.Returned = w.now()
-	o.Position, o.ServedBy = served.Position, served.ServedBy
+	o.Position, o.ServedBy, o.Age = served.Position, served.ServedBy, served.Age
 	o.Outcome = check.OK
 	if err != nil {
 		o.Outcome, o.Err = check.Failed, err.Error()
