@@ -40,6 +40,7 @@ func TestAnOldSnapshotsAgeIsNotKnown(t *testing.T) {
 	c.raft.isolate(behind.api)
 	c.put(leader, "after")
 	wrote := time.Now()
+	c.pass(leader) // so that the snapshot is taken a while later
 	if err := behind.Raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
