@@ -69,7 +69,7 @@ func (o *serverOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.advertise, "advertise", "", "host that others reach these addresses at (default the host of each)")
 	f.StringSliceVar(&o.replicas, "replicas", nil, "API addresses of all replicas of the cluster, host:port[,…]")
 	f.StringVar(&o.profile, "gossip-profile", string(gossip.LAN), "timing of the gossip, the same in the whole cluster: lan or local")
-	f.DurationVar(&o.heartbeat, "heartbeat", 500*time.Millisecond, "how long a leader is missed before an election; 2s or more on disks whose fsync is slow")
+	f.DurationVar(&o.heartbeat, "heartbeat", 500*time.Millisecond, "how long a leader is missed before an election; 2s or more on disks whose fsync is slow, and over links of 100ms and more")
 	f.DurationVar(&o.commit, "commit-timeout", 5*time.Millisecond, "how long a follower may trail an idle leader; less costs processor time")
 	f.DurationVar(&o.drain, "drain-timeout", 5*time.Second, "how long a stop waits for the requests under way")
 	f.BoolVar(&o.insecure, "insecure", false, "allow addresses that other machines can reach, though there is no TLS yet")
