@@ -62,7 +62,7 @@ func TestALateSnapshotCostsNothing(t *testing.T) {
 		}
 	}
 	c.eventually(5*time.Second, func() error {
-		return atLeast(int(follower.Raft().AppliedIndex()), int(leader.Raft().LastIndex()))
+		return atLeast(int(follower.Self().Applied), int(leader.Raft().LastIndex()))
 	})
 	term := leader.Raft().CurrentTerm()
 	if resp, err := send(term); err != nil || !resp.Success || resp.Term != term {
