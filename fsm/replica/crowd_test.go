@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -97,9 +98,15 @@ func TestASnapshotComesUnderLoad(t *testing.T) {
 	if err := leader.Raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
-	thaw := c.raft.freezeAfter(leader.api, late.api, 2000) // a part of the snapshot
+	thaw := c.raft.freezeIn(leader.api, late.api, 2000) // only a snapshot is sent in pieces so long
 	late = c.start(late.name, late.api, list)
 	c.raft.awaitFrozen(c)
+	c.eventually(20*time.Second, func() error {
+		if begun, err := filepath.Glob(filepath.Join(late.dir, "snapshots", "*.tmp", "*")); err != nil || len(begun) == 0 || late.Raft() == nil {
+			return fmt.Errorf("it does not stand still in the middle of a snapshot: %v, %w", begun, err)
+		}
+		return nil
+	})
 	if stats := late.Raft().Stats(); stats["last_snapshot_index"] != "0" {
 		t.Error("the snapshot is there already: it did not stand still in the middle")
 	}

@@ -132,7 +132,7 @@ type links struct {
 	links  map[[2]string]*link // by the API addresses, from and to
 	cut    map[string]bool     // API addresses
 	frozen [2]string           // the link that stands still, none if empty
-	after  int                 // bytes that still go there before it does; 0: it does with the next answer
+	part   int                 // what goes there of the first longer piece, with which it does; 0: it does with the next answer
 	thaw   chan struct{}       // closed when it moves again
 	asks   chan struct{}       // closed when what goes there moves again, too
 	held   int                 // pieces that wait for either
@@ -196,37 +196,43 @@ func (l *links) connect(key [2]string, k *link, in, out net.Conn) bool {
 		return false
 	}
 	k.conns[in], k.conns[out] = struct{}{}, struct{}{}
-	l.wg.Go(func() { l.pipe(k, in, gated{out, func(n int) { l.whileFrozen(key, false, n) }}) })
-	l.wg.Go(func() { l.pipe(k, out, gated{in, func(n int) { l.whileFrozen(key, true, n) }}) })
+	l.wg.Go(func() { l.pipe(k, in, gated{out, func(n int) (int, chan struct{}) { return l.gate(key, false, n) }}) })
+	l.wg.Go(func() { l.pipe(k, out, gated{in, func(n int) (int, chan struct{}) { return l.gate(key, true, n) }}) })
 	return true
 }
 
-// gated is a connection that what is written waits before.
+// gated is a connection that a part of what is written, or all of it, waits before.
 type gated struct {
 	net.Conn
-	wait func(bytes int)
+	gate func(bytes int) (goes int, thaw chan struct{})
 }
 
 func (g gated) Write(b []byte) (int, error) {
-	g.wait(len(b))
-	return g.Conn.Write(b)
+	goes, thaw := g.gate(len(b))
+	n, err := g.Conn.Write(b[:goes])
+	if err != nil || goes == len(b) {
+		return n, err
+	}
+	<-thaw
+	n, err = g.Conn.Write(b[goes:])
+	return goes + n, err
 }
 
 // freeze lets what two replicas' Rafts tell each other on the connections from one
 // to the other wait, once an answer is among it. It returns then. The answers go on
 // when thawed; nothing is asked anew before the test ends.
 func (l *links) freeze(c *cluster, from, to string) (thaw func()) {
-	thaw = l.freezeAfter(from, to, 0)
+	thaw = l.freezeIn(from, to, 0)
 	l.awaitFrozen(c)
 	return thaw
 }
 
-// freezeAfter does so once so many bytes have gone there, and thaws both ways; it
-// does not wait.
-func (l *links) freezeAfter(from, to string, bytes int) (thaw func()) {
+// freezeIn does so in the middle of the first piece of more than so many bytes, of
+// which so many still go there, and thaws both ways; it does not wait.
+func (l *links) freezeIn(from, to string, bytes int) (thaw func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.frozen, l.after, l.thaw = [2]string{from, to}, bytes, make(chan struct{})
+	l.frozen, l.part, l.thaw = [2]string{from, to}, bytes, make(chan struct{})
 	l.asks = l.thaw
 	thaw = sync.OnceFunc(func() { close(l.thaw) })
 	l.t.Cleanup(thaw)
@@ -249,29 +255,27 @@ func (l *links) awaitFrozen(c *cluster) {
 	})
 }
 
-func (l *links) whileFrozen(key [2]string, answer bool, bytes int) {
+// gate says how much of a piece goes on at once, and what the rest waits for.
+func (l *links) gate(key [2]string, answer bool, bytes int) (goes int, thaw chan struct{}) {
 	l.mu.Lock()
-	frozen, thaw := false, l.asks
+	defer l.mu.Unlock()
+	goes, thaw = bytes, l.asks
 	if answer {
 		thaw = l.thaw
 	}
 	switch {
 	case l.frozen != key:
-	case l.after > 0:
-		if !answer {
-			l.after = max(l.after-bytes, 0)
-			frozen = l.after == 0
+	case l.part > 0:
+		if !answer && bytes > l.part {
+			goes, l.part = l.part, 0
 		}
-	default:
-		frozen = answer || l.held > 0
+	case answer || l.held > 0:
+		goes = 0
 	}
-	if frozen {
+	if goes < bytes {
 		l.held++
 	}
-	l.mu.Unlock()
-	if frozen {
-		<-thaw
-	}
+	return goes, thaw
 }
 
 func (l *links) pipe(k *link, from, to net.Conn) {
