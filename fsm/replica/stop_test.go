@@ -40,7 +40,7 @@ func TestAStopFindsAnHeirThatAnswers(t *testing.T) {
 			began := time.Now()
 			old.StepDown(within(t, 5*time.Second))
 			t.Logf("it was handed over after %s", time.Since(began))
-			c.eventually(3*time.Second, func() error {
+			c.eventually(10*time.Second, func() error {
 				if heir.Self().Role != "leader" {
 					return errors.New("nobody leads who can")
 				}
