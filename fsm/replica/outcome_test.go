@@ -39,12 +39,12 @@ func node(name registry.NodeName, boot registry.BootID) registry.JoinNode {
 func TestARefusalIsTheSameThroughAFollower(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	c.tune = calm
 	c.startAll(3)
 	leader, others := c.leader()
 	c.put(leader, "there")
-	if _, _, err := others[0].Propose(within(t, 5*time.Second), node("w", "0000000000000001")); err != nil {
-		t.Fatal(err)
-	}
+	c.sees(c.joined(others[0], "w", "0000000000000001"), true)
+	c.settled()
 	two := uint32(2)
 	for _, tt := range []struct {
 		cmd  registry.Command
@@ -77,6 +77,7 @@ func TestARefusalIsTheSameThroughAFollower(t *testing.T) {
 func TestBadInputNeverEntersTheLog(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
+	c.tune = calm
 	rs := c.startAll(3)
 	leader, _ := c.leader()
 	before := c.settled()

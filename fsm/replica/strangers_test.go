@@ -63,12 +63,14 @@ func TestListsThatDifferFoundNothing(t *testing.T) {
 // proposed, on the leader and on a follower.
 func TestRefusalsStayOutOfTheLog(t *testing.T) {
 	c := newCluster(t)
+	c.tune = calm
 	c.startAll(3)
 	leader, others := c.leader()
 	c.put(leader, "p")
 	if _, _, err := leader.Propose(within(t, 5*time.Second), registry.AddNode{Name: "n", Type: registry.Worker}); err != nil {
 		t.Fatal(err)
 	}
+	c.settled()
 	two := uint32(2)
 	for _, refused := range []struct {
 		cmd  registry.Command

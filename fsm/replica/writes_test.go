@@ -67,6 +67,7 @@ func TestAThousandTurnsAreOneRotation(t *testing.T) {
 	c := newCluster(t)
 	rs := c.startAll(3)
 	names := c.workers(4)
+	leader, _ := c.leader()
 	before := c.settled()
 	answers := make([]given, 1000)
 	var wg sync.WaitGroup
@@ -76,7 +77,7 @@ func TestAThousandTurnsAreOneRotation(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if grown := rs[0].Self().Committed - before; grown > 250 {
+	if grown := leader.Self().Committed - before; grown > 250 {
 		t.Errorf("1,000 requests took %d entries", grown)
 	}
 	entries := map[registry.Index][]given{}
@@ -315,7 +316,7 @@ func (c *cluster) full(r *running, may ...error) {
 	filling.Wait()
 	for i, g := range told {
 		is := func(want error) bool { return errors.Is(g.err, want) }
-		if !slices.ContainsFunc(may, is) || g.took > deadline+time.Second {
+		if !slices.ContainsFunc(may, is) || g.took > 2*deadline {
 			c.t.Fatalf("request %d after %s: %v, want one of %v", i, g.took, g.err, may)
 		}
 	}
@@ -374,7 +375,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 		select {
 		case g := <-answers:
 			codes[registry.CodeOf(g.err)]++
-		case <-time.After(5 * time.Second):
+		case <-time.After(15 * time.Second):
 			t.Fatalf("only %v were answered", codes)
 		}
 	}
