@@ -35,7 +35,7 @@ func TestALeaderWithASlowDiskHandsOver(t *testing.T) {
 		i++
 	}
 	for _, s := range slow {
-		s.Store(int64(150 * time.Millisecond))
+		s.Store(int64(500 * time.Millisecond)) // ten times what a busy disk takes
 	}
 	term := leader.Self().Term
 	for began := time.Now(); time.Since(began) < 20*time.Second; write() {
