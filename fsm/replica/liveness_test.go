@@ -32,42 +32,44 @@ func lifeOf(l *life) registry.Life { return registry.Life{Name: l.join.Name, Boo
 // it does nothing to the living, however many connections break.
 func TestABrokenConnectionFindsTheDead(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
-	rs := c.startAll(3)
-	dead := []*life{c.joined(rs[0], "d1", bootA), c.joined(rs[1], "d2", bootB)}
-	alive := c.joined(rs[2], "w", bootC)
-	for _, l := range append(slices.Clone(dead), alive) {
-		c.sees(l, true)
-	}
-	leader, others := c.warmedUp()
-	was := c.nodeAt(leader, "w")
-	for range 3 {
-		for _, r := range rs {
-			r.ConnectionBroke(lifeOf(alive))
-			r.ConnectionBroke(registry.Life{Name: "stranger", Boot: bootA})
-			r.ConnectionBroke(registry.Life{Name: "w", Boot: bootA}) // a life that it never had
+	again(t, func(t *testing.T, c *cluster) error {
+		rs := c.startAll(3)
+		dead := []*life{c.joined(rs[0], "d1", bootA), c.joined(rs[1], "d2", bootB)}
+		alive := c.joined(rs[2], "w", bootC)
+		for _, l := range append(slices.Clone(dead), alive) {
+			c.sees(l, true)
 		}
-		c.holds(300*time.Millisecond, c.untouched(leader, was))
-	}
-	for i, at := range []*running{leader, others[0]} {
-		l := dead[i]
-		l.die(t)
-		began := time.Now()
-		at.ConnectionBroke(lifeOf(l))
-		n := c.becomes(others[1], l.join.Name, registry.Failed, 5*time.Second)
-		took := time.Since(began)
-		t.Logf("%s was found dead after %s", l.join.Name, took)
-		if n.Reason != "connection broken and no answer to probes" || took > time.Second {
-			t.Errorf("%s failed after %s, %q", l.join.Name, took, n.Reason)
+		leader, others := c.warmedUp()
+		was := c.nodeAt(leader, "w")
+		for range 3 {
+			for _, r := range rs {
+				r.ConnectionBroke(lifeOf(alive))
+				r.ConnectionBroke(registry.Life{Name: "stranger", Boot: bootA})
+				r.ConnectionBroke(registry.Life{Name: "w", Boot: bootA}) // a life that it never had
+			}
+			c.holds(300*time.Millisecond, c.untouched(leader, was))
 		}
-		if !shownAt(leader, l.join.Name, l.join.Boot) {
-			t.Error("gossip had lost it already: this shows nothing")
+		for i, at := range []*running{leader, others[0]} {
+			l := dead[i]
+			l.die(t)
+			began := time.Now()
+			at.ConnectionBroke(lifeOf(l))
+			n := c.becomes(others[1], l.join.Name, registry.Failed, 5*time.Second)
+			took := time.Since(began)
+			t.Logf("%s was found dead after %s", l.join.Name, took)
+			if !shownAt(leader, l.join.Name, l.join.Boot) {
+				return errLost
+			}
+			if n.Reason != "connection broken and no answer to probes" || took > time.Second {
+				t.Errorf("%s failed after %s, %q", l.join.Name, took, n.Reason)
+			}
+			c.holds(gossip.Local.Suspicion(6), c.untouched(leader, n))
 		}
-		c.holds(gossip.Local.Suspicion(6), c.untouched(leader, n))
-	}
-	if err := c.untouched(leader, was)(); err != nil {
-		t.Error(err)
-	}
+		if err := c.untouched(leader, was)(); err != nil {
+			t.Error(err)
+		}
+		return nil
+	})
 }
 
 // TestAReplicaThatSeesIsBelieved: as long as another replica says that it sees a
@@ -99,7 +101,7 @@ func TestAReplicaThatSeesIsBelieved(t *testing.T) {
 func (c *cluster) fourWorkers(rs []*running) (all []*life) {
 	c.t.Helper()
 	for i := range 4 {
-		all = append(all, c.joined(rs[i%3], registry.NodeName(fmt.Sprintf("w%d", i)), registry.BootID(fmt.Sprintf("%016x", i))))
+		all = append(all, c.joined(rs[i%3], nodeName(i), bootID(i)))
 	}
 	for _, l := range all {
 		c.sees(l, true)
@@ -218,8 +220,8 @@ func TestAFreezeOfTheUnreachable(t *testing.T) {
 	var workers []*life
 	var all []registry.NodeName
 	for i := range 4 {
-		boot := registry.BootID(fmt.Sprintf("%016x", i))
-		w := c.newLife(registry.NodeName(fmt.Sprintf("w%d", i)), boot)
+		boot := bootID(i)
+		w := c.newLife(nodeName(i), boot)
 		p := registry.JoinNode{Name: registry.NodeName(fmt.Sprintf("p%d", i)), Type: registry.Proxy, Address: strings.Repeat("x", 64) + ".test:7702", Boot: boot}
 		w.join.Address = "no!name:7702"
 		for _, join := range []registry.JoinNode{w.join, p} {

@@ -39,7 +39,7 @@ func (c *cluster) workers(n int) (names []registry.NodeName) {
 	c.t.Helper()
 	r := c.running()[0]
 	for i := range n {
-		c.joined(r, registry.NodeName(fmt.Sprintf("w%d", i+1)), registry.BootID(fmt.Sprintf("%016x", i+1)))
+		c.joined(r, nodeName(i+1), bootID(i+1))
 	}
 	c.eventually(20*time.Second, func() error {
 		names = nil
