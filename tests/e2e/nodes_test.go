@@ -120,6 +120,18 @@ func TestCappedPoolsStay(t *testing.T) {
 	}
 }
 
+// anotherLife waits until a node is alive that is not what it was.
+func anotherLife(t *testing.T, c *procs.Cluster, d time.Duration, was client.NodeState) client.NodeState {
+	t.Helper()
+	return await(t, d, func(ctx context.Context) (client.NodeState, error) {
+		n, err := c.Client().Node(ctx, was.Name)
+		if err == nil && (n.Boot == was.Boot || n.State != registry.Alive) {
+			err = fmt.Errorf("%s is %s with boot id %s", n.Name, n.State, n.Boot)
+		}
+		return n, err
+	})
+}
+
 // TestQuickRestart: a node that is killed and started at once on another port
 // is back without waiting for its death to be seen.
 func TestQuickRestart(t *testing.T) {
@@ -131,13 +143,7 @@ func TestQuickRestart(t *testing.T) {
 	}
 	c.Agents["worker-1"].Kill()
 	c.Agent("worker-1", registry.Worker)
-	now := await(t, 3*time.Second, func(ctx context.Context) (client.NodeState, error) {
-		n, err := c.Client().Node(ctx, "worker-1")
-		if err == nil && (n.Boot == was.Boot || n.State != registry.Alive) {
-			err = fmt.Errorf("worker-1 is %s with boot id %s", n.State, n.Boot)
-		}
-		return n, err
-	})
+	now := anotherLife(t, c, 3*time.Second, was)
 	if now.Address == was.Address {
 		t.Errorf("it is on the same address %s", now.Address)
 	}
@@ -209,12 +215,16 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	c := workers(t)
 	cl := c.Client()
+	was, err := cl.Node(within(t, back), "worker-1")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := cl.DrainNode(within(t, back), "worker-1", "upgrade"); err != nil {
 		t.Fatal(err)
 	}
 	c.Agents["worker-1"].Kill()
 	c.Agent("worker-1", registry.Worker)
-	c.AwaitNode(back, registry.Alive, "worker-1")
+	anotherLife(t, c, back, was)
 	a, err := cl.Pool("worker").RRN(within(t, back), "", 30)
 	if err != nil {
 		t.Fatal(err)
