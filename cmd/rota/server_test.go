@@ -20,6 +20,7 @@ import (
 	"github.com/rota-registry/rota/registry"
 	"github.com/rota-registry/rota/rpc/client"
 	rotav1 "github.com/rota-registry/rota/rpc/gen/rota/v1"
+	"github.com/rota-registry/rota/tests/procs"
 )
 
 // command is a command line that runs beside the test.
@@ -97,19 +98,10 @@ func eventually(t *testing.T, claim string, holds func() bool) {
 	}
 }
 
-// serverArgs are those of a cluster of one, on ports that were free a moment
-// ago, all different.
+// serverArgs are those of a cluster of one, on ports that nobody dials from.
 func serverArgs(t *testing.T) (api string, args []string) {
 	t.Helper()
-	var addresses []string
-	for range 3 {
-		p, err := reservePort("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.release()
-		addresses = append(addresses, p.bind)
-	}
+	addresses := procs.FreeAddrs(t, 3)
 	args = []string{
 		"server", "--name", "r1", "--data-dir", filepath.Join(t.TempDir(), "data"),
 		"--api", addresses[0], "--raft", addresses[1], "--gossip", addresses[2], "--gossip-profile", "local",
@@ -166,12 +158,7 @@ func TestAServerAnswersUntilItIsInterruptedAndEndsWith0(t *testing.T) {
 // The address of gRPC has the API's methods, and ends with it.
 func TestAServerHasAPortForGRPC(t *testing.T) {
 	api, args := serverArgs(t)
-	free, err := reservePort("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free.release()
-	address := free.bind
+	address := procs.FreeAddrs(t, 1)[0]
 	c := begin(t, append(args, "--grpc", address)...)
 	eventually(t, "the server is ready", func() bool { return answers(t.Context(), api, "/readyz") == nil })
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -276,15 +263,11 @@ func TestAnAgentThatIsReplacedEndsWith1AndSaysByWhom(t *testing.T) {
 }
 
 func TestAnAgentWithoutAServerWaitsAndSaysSo(t *testing.T) {
-	p, err := reservePort("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.release()
-	agent := begin(t, "agent", "--name", "worker-1", "--type", "worker", "--servers", p.bind, "--gossip-profile", "local")
+	nobody := procs.FreeAddrs(t, 1)[0]
+	agent := begin(t, "agent", "--name", "worker-1", "--type", "worker", "--servers", nobody, "--gossip-profile", "local")
 	eventually(t, "it says that nobody answers", func() bool { return strings.Contains(agent.out.String(), "[WARN]") })
 	code, said := agent.stop()
-	if code != exitOK || strings.Count(said, "[WARN]") != 1 || !strings.Contains(said, p.bind) {
+	if code != exitOK || strings.Count(said, "[WARN]") != 1 || !strings.Contains(said, nobody) {
 		t.Errorf("it ends with %d: %s", code, said)
 	}
 }

@@ -165,7 +165,7 @@ func TestAnAgentsStreamOutlivesTheDeadlines(t *testing.T) {
 			t.Parallel()
 			m := withNodes(t)
 			s := newServer(t, server.Options{Replica: m})
-			s.Hurry(200*time.Millisecond, 300*time.Millisecond, 100*time.Millisecond)
+			s.Hurry(time.Second, 1500*time.Millisecond, 500*time.Millisecond)
 			a := newAPI(t, listen(t, s), protocol)
 			stream, breakOff := attend(t, a, "worker-1")
 			ended := make(chan error, 1)
@@ -176,7 +176,7 @@ func TestAnAgentsStreamOutlivesTheDeadlines(t *testing.T) {
 			select {
 			case err := <-ended:
 				t.Fatalf("it ended: %v", err)
-			case <-time.After(1500 * time.Millisecond):
+			case <-time.After(3 * time.Second):
 			}
 			if err := m.brokeOnly(); err != nil {
 				t.Error(err)

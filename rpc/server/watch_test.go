@@ -144,14 +144,14 @@ func TestWatchOutlivesTheDeadlines(t *testing.T) {
 			t.Parallel()
 			m := withNodes(t)
 			server := newServer(t, server.Options{Replica: m})
-			server.Hurry(200*time.Millisecond, 400*time.Millisecond, 5*time.Second)
+			server.Hurry(time.Second, 2*time.Second, 10*time.Second)
 			url := listen(t, server)
 			s := watch(t, newAPI(t, url, protocol), "proxy", 0)
 			page := lines(t, url+"/watch?pool=proxy", nil)
 			next(t, s)
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
-			for range 15 {
+			for range 35 {
 				<-tick.C
 				m.do(t, registry.TermStart{Leader: "r1"})
 				if got := next(t, s); got.GetPool() != nil || got.GetChange() != nil {
