@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,7 @@ func TestALineWithoutEndIsCut(t *testing.T) {
 }
 
 func TestAWarningIsToldOnceAMinuteAndOnlyWhileListening(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // golang/go#78156, of which gossip's bubble tells
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		v := newVoice(&out)
@@ -125,6 +127,7 @@ func TestAWarningIsToldOnceAMinuteAndOnlyWhileListening(t *testing.T) {
 }
 
 func TestSilenceIsReportedAtOnceAndEveryFiveSeconds(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // golang/go#78156, of which gossip's bubble tells
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		s := &silence{log: hclog.New(&hclog.LoggerOptions{Output: &out})}

@@ -1,15 +1,25 @@
 package replica
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// bubble runs f in virtual time, and on one processor, as that of package gossip does
+// and says why. No test that calls it is parallel: so none of those runs meanwhile,
+// which are to have all processors.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, f)
+}
+
 // TestTheLogClockRunsOnFromTheTermBefore: a leader's clock begins with what the log
 // has, and grows by the time for which it leads, whatever the wall clock shows.
 func TestTheLogClockRunsOnFromTheTermBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var l leadership
 		l.begin(0, 1, 5_000)
 		if got := l.clock(); got != 5_000 {

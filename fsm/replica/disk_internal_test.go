@@ -91,7 +91,7 @@ func TestNothingThereIsNoError(t *testing.T) {
 // TestACallThatHangsHalts after ten seconds, and one of a little less does not.
 func TestACallThatHangsHalts(t *testing.T) {
 	for name := range calls(nil, nil) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			var takes time.Duration
 			halted := make(chan error, 1)
 			d := newDisk("/d", diskHooks{around: func(_ string, do func() error) error { time.Sleep(takes); return do() }}, func(err error) { halted <- err })
@@ -117,7 +117,7 @@ func TestACallThatHangsHalts(t *testing.T) {
 // TestAProcessThatWasStoppedIsNoHungDisk: when it goes on, all its timers are
 // overdue, and each fires once.
 func TestAProcessThatWasStoppedIsNoHungDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		var halts int
 		w := newDisk("/d", diskHooks{}, func(error) { halts++ }).watch("StoreLogs")
 		w.tick() // after whatever time

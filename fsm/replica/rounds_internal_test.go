@@ -32,8 +32,7 @@ func slowRounds(t *testing.T) (rs *rounds, ran *int) {
 // before the reader asked, and may be older than a write it knows of. All who
 // come meanwhile share the next round, however many they are.
 func TestAReaderNeverJoinsARoundUnderWay(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		rs, ran := slowRounds(t)
 		answers := make(chan registry.Index, 1001)
 		ask := func() {
@@ -67,8 +66,7 @@ func TestAReaderNeverJoinsARoundUnderWay(t *testing.T) {
 
 // TestARoundsErrorIsEverybodys who shared it, and nobody's after.
 func TestARoundsErrorIsEverybodys(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		rs, ran := slowRounds(t)
 		run := rs.run
 		lost := errors.New("lost")
@@ -106,8 +104,7 @@ func TestARoundsErrorIsEverybodys(t *testing.T) {
 
 // TestAReaderLeavesARoundAtItsDeadline, and the round goes on for the others.
 func TestAReaderLeavesARoundAtItsDeadline(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		rs, _ := slowRounds(t)
 		began := time.Now()
 		patient := make(chan error, 1)
@@ -128,8 +125,7 @@ func TestAReaderLeavesARoundAtItsDeadline(t *testing.T) {
 
 // TestARoundHasADeadlineOfItsOwn, for readers that have none.
 func TestARoundHasADeadlineOfItsOwn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		rs, _ := slowRounds(t)
 		rs.run = func(ctx context.Context) (registry.Index, error) {
 			<-ctx.Done()

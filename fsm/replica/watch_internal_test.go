@@ -29,7 +29,7 @@ type watchBubble struct {
 }
 
 func inBubble(t *testing.T, test func(t *testing.T, b *watchBubble, stop func())) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		life, stop := context.WithCancel(t.Context())
 		b := &watchBubble{t: t, machine: fsm.NewMachine(func(err error) { t.Error(err) })}
 		spawn := func(f func()) bool {

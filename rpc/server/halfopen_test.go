@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -92,6 +93,7 @@ func (c *halfOpen) Read(b []byte) (int, error) {
 func TestHalfOpenConnectionsAreClosed(t *testing.T) {
 	for protocol, most := range map[string]time.Duration{"connect": time.Minute, "json": 3 * time.Minute} {
 		t.Run(protocol, func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // golang/go#78156, of which gossip's bubble tells
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(t, server.Options{Replica: newMemory()})
 				p := newPipes()
