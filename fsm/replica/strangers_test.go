@@ -62,6 +62,7 @@ func TestListsThatDifferFoundNothing(t *testing.T) {
 // TestRefusalsStayOutOfTheLog: what the state refuses is refused before it is
 // proposed, on the leader and on a follower.
 func TestRefusalsStayOutOfTheLog(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	c.tune = calm
 	c.startAll(3)
