@@ -20,15 +20,15 @@ import (
 // Replica is one replica. Open makes it, Start lets it join the others,
 // StepDown and Close end it.
 type Replica struct {
-	opts Options
-	log  hclog.Logger
-	boot     registry.BootID
-	store    *store
-	streams  *streams
-	gossip   gossipPort
-	book     *book
-	machine  *fsm.Machine
-	listed   []string // Options.Replicas, sorted
+	opts    Options
+	log     hclog.Logger
+	boot    registry.BootID
+	store   *store
+	streams *streams
+	gossip  gossipPort
+	book    *book
+	machine *fsm.Machine
+	listed  []string // Options.Replicas, sorted
 
 	raft    atomic.Pointer[raft.Raft] // nil until the replica may start it
 	network atomic.Pointer[transport] // Raft's
