@@ -104,12 +104,6 @@ lint() {
 	step 'the rules of the repository' $GO test -count=1 ./tests
 }
 
-# one_processor starts the tests of a package, in its folder. Bubbles of virtual
-# time get one processor: golang/go#78156, of which gossip's bubble tells. Packages
-# that have few see to it themselves. The environment of go test would have the
-# packages built and tested one after the other.
-one_processor="sh -c 'if grep -q synctest[.]Test *_test.go && ! grep -q runtime[.]GOMAXPROCS.1 *_test.go; then export GOMAXPROCS=1; fi; exec \"\$0\" \"\$@\"'"
-
 # unit runs all packages with the race detector, which needs a C compiler. The
 # corpora of the fuzz targets are among them.
 unit() {
@@ -120,10 +114,9 @@ unit() {
 	fi
 	all=$($GO list ./... | grep -vE '/tests(/e2e|/conformance|/procs|/sim|/size|/chaos)?$') || all=./...
 	# shellcheck disable=SC2086 # the list is words
-	step "all packages $race" $GO test $race -count=1 -timeout 10m -exec "$one_processor" $all
+	step "all packages $race" $GO test $race -count=1 -timeout 10m $all
 	step 'named faults, simulated' $GO test -count=1 -timeout 10m -skip '^TestRandomSimulations$' ./tests/sim
-	# One processor here, too.
-	step "random faults, simulated, a few $race" env GOMAXPROCS=1 $GO test $race -count=1 -timeout 10m -run '^TestRandomSimulations$' ./tests/sim -args -runs 8
+	step "random faults, simulated, a few $race" $GO test $race -count=1 -timeout 10m -run '^TestRandomSimulations$' ./tests/sim -args -runs 8
 	fetching 'the nested modules' test_nested
 	step "conformance of the registry $race" $GO test $race -count=1 -skip '^TestCluster' ./tests/conformance
 }

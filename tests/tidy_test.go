@@ -97,6 +97,7 @@ func TestTidy(t *testing.T) {
 	}
 	t.Run("comments", func(t *testing.T) { report(t, checkPackageComments(all)) })
 	t.Run("table", func(t *testing.T) { report(t, checkTable(all)) })
+	t.Run("bubbles", func(t *testing.T) { report(t, checkBubbles(all)) })
 	t.Run("corpora", func(t *testing.T) { checkCorpora(t, all) })
 	t.Run("deps", checkDeps)
 	t.Run("paths", checkPaths)
@@ -243,6 +244,24 @@ func checkWaits(s source) (faults []string) {
 		}
 		return true
 	})
+	return faults
+}
+
+// checkBubbles wants one processor under the race detector for each bubble of virtual
+// time (golang/go#78156): the file sees to it, or race_test.go for its package.
+func checkBubbles(all []source) (faults []string) {
+	whole := make(map[string]bool)
+	for _, s := range all {
+		if path.Base(s.path) == "race_test.go" && bytes.Contains(s.text, []byte("runtime.GOMAXPROCS(1)")) {
+			whole[s.dir()] = true
+		}
+	}
+	for _, s := range all {
+		bubbles, alone := bytes.Count(s.text, []byte("synctest.Test"+"(")), bytes.Count(s.text, []byte("runtime.GOMAXPROCS(1)"))
+		if bubbles > alone && !whole[s.dir()] && s.dir() != "tests/bench" { // which is a module that the race detector does not see
+			faults = append(faults, fmt.Sprintf("%s: %d bubbles, %d with one processor under the race detector (golang/go#78156): see gossip's bubble, or rpc/client/race_test.go", s.path, bubbles, alone))
+		}
+	}
 	return faults
 }
 

@@ -158,14 +158,14 @@ func again(t *testing.T, try func(t *testing.T, c *cluster) (missed error)) {
 		missed = nil
 		t.Run(fmt.Sprintf("try %d", i+1), func(t *testing.T) {
 			if missed = try(t, newCluster(t)); missed != nil {
-				t.Logf("this shows nothing: %v", missed)
+				t.Logf("missed: %v", missed)
 			}
 		})
 		if missed == nil {
 			return
 		}
 	}
-	t.Errorf("no try shows anything, the last because %v", missed)
+	t.Errorf("this shows nothing: the window was missed each time, the last because %v", missed)
 }
 
 // startAll starts n replicas r1, r2, … and waits until all are ready.

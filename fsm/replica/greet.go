@@ -106,6 +106,8 @@ func (r *Replica) note(g registry.Greeting) error {
 // keepBook writes the book for the next start. It is a hint there, and no reason
 // to stop when it cannot be written: each greeting tries again.
 func (r *Replica) keepBook() {
+	r.keeping.Lock()
+	defer r.keeping.Unlock()
 	err := r.remember(func(i *identity) { i.Book = r.replicas() })
 	if was := r.unkept.Swap(err != nil); err != nil && !was {
 		r.log.Warn("where the replicas are could not be written, it is tried again", "error", err)

@@ -58,7 +58,7 @@ func TestABrokenConnectionFindsTheDead(t *testing.T) {
 			took := time.Since(began)
 			t.Logf("%s was found dead after %s", l.join.Name, took)
 			if !shownAt(leader, l.join.Name, l.join.Boot) {
-				return errLost
+				return fmt.Errorf("%w; failed after %s, %q", errLost, took, n.Reason)
 			}
 			if n.Reason != "connection broken and no answer to probes" || took > time.Second {
 				t.Errorf("%s failed after %s, %q", l.join.Name, took, n.Reason)

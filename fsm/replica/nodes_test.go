@@ -241,7 +241,7 @@ func TestARestartedNodeIsTakenAtOnce(t *testing.T) {
 		second := c.joined(rs[1], "w", bootB)
 		took := time.Since(began)
 		if !shownAt(rs[0], "w", bootA) {
-			return errLost
+			return fmt.Errorf("%w; the new life was taken after %s", errLost, took)
 		}
 		if took > 2*time.Second {
 			t.Errorf("the new life was taken after %s", took)

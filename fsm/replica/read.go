@@ -118,15 +118,26 @@ func (r *Replica) stayConfirmed() {
 		if r.age() < registry.Millis(confirmEvery.Milliseconds()) {
 			continue
 		}
-		began := time.Now()
-		ctx, cancel := context.WithTimeout(r.life.ctx, roundTimeout)
-		if err := r.untilFresh(ctx, registry.ReadOptions{}); err == nil {
-			r.noteConfirmed(began)
-		} else {
+		if err := r.learnAge(); err != nil {
 			r.log.Debug("this replica does not know itself up to date", "error", err)
 		}
-		cancel()
 	}
+}
+
+// learnAge finds out once. It waits for as long as this replica lags.
+func (r *Replica) learnAge() error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(r.life.ctx, roundTimeout)
+	index, err := r.readIndex(ctx)
+	cancel()
+	if err != nil {
+		return err
+	}
+	if err := r.machine.Wait(r.life.ctx, index); err != nil {
+		return err
+	}
+	r.noteConfirmed(began)
+	return nil
 }
 
 // readIndex gives an index such that a state that has it has everything that

@@ -122,7 +122,7 @@ func (r *Replica) report(cmd registry.ReportLiveness) {
 }
 
 // shows reports whether a view has the node as the entry at index left it by this
-// change.
+// change, or that it is gone: it is for people, and what has changed since is not seen.
 func shows(view *registry.View, c registry.Liveness, index registry.Index) bool {
 	n, err := view.Node(c.Name)
 	if c.State == registry.Forgotten {

@@ -76,8 +76,10 @@ type Replica struct {
 	// writing orders the changes of the identity file; mu guards what others
 	// read of it, and is never held while the file is written.
 	writing sync.Mutex
-	// unkept is that the book is not in the file as it is in memory.
-	unkept atomic.Bool
+	// unkept is that the book is not in the file as it is in memory; keeping orders who
+	// writes it there.
+	unkept  atomic.Bool
+	keeping sync.Mutex
 
 	mu struct {
 		sync.Mutex

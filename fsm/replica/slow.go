@@ -100,10 +100,11 @@ func (r *Replica) yieldIfSlow(s *sloth, answers []answered) {
 		return a.err == nil && a.Ready && r.votes(a.Name) && faster(a.Greeting)
 	})
 	if s.step(time.Now(), r.leading() != 0, slower) {
-		r.log.Warn("this replica's disk is much slower than another one's: it hands leadership over", "append", time.Duration(own)*time.Microsecond)
-		if r.handOver(faster) != nil { // it has said why
+		if r.handOver(faster) != nil { // it has said why, unless nobody is ready
 			s.yields = time.Now().Add(handOverEvery - slowPause)
+			return
 		}
+		r.log.Warn("this replica led with a disk that is much slower than another one's", "append", time.Duration(own)*time.Microsecond)
 	}
 }
 

@@ -47,7 +47,7 @@ func (r *Replica) watchSpace() {
 		}
 		if r.short.Load() != nil && r.leading() != 0 && time.Since(tried) >= handOverEvery {
 			tried = time.Now()
-			_ = r.handOver(anyone) // it has said what went wrong, and is tried again
+			_ = r.handOver(anyone) // it has said what went wrong, unless nobody is ready, and is tried again
 		}
 		if pause(r.life.ctx, spaceLook) != nil {
 			return

@@ -102,7 +102,7 @@ func TestADiskThatHangsIsHandedNothing(t *testing.T) {
 	wrote := time.Now()
 	writes := func() error {
 		c.put(leader, "on")
-		if gap := time.Since(wrote); gap > time.Second {
+		if gap := time.Since(wrote); gap > 4*time.Second { // a busy machine may miss a lease
 			return fmt.Errorf("no write for %s", gap)
 		}
 		wrote = time.Now()

@@ -23,7 +23,7 @@ func (r *replay) aged(ops []Operation) {
 	}
 	for i := range ops {
 		o := &ops[i]
-		if o.Outcome != OK || o.Consistency != registry.Local {
+		if o.Outcome != OK || o.Consistency != registry.Local || o.Age == Never {
 			continue
 		}
 		least := o.Called - o.Age - ageGrain

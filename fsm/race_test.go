@@ -1,0 +1,14 @@
+//go:build race
+
+package fsm_test
+
+import (
+	"runtime"
+	"testing"
+)
+
+// TestMain gives the bubbles one processor under the race detector: golang/go#78156.
+func TestMain(m *testing.M) {
+	runtime.GOMAXPROCS(1)
+	m.Run()
+}
