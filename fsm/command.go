@@ -32,7 +32,8 @@ const (
 	numRequests = 18
 	// numForgetting is a ReportLiveness that forgets a node; 16 is one that does
 	// not, as it was before nodes were forgotten by time.
-	numForgetting = 19
+	numForgetting    = 19
+	numForgetCursors = 20
 )
 
 // encodeEntry gives an entry without its CRC.
@@ -56,6 +57,8 @@ func encodeEntry(e *Entry) ([]byte, error) {
 		return encoded(e, numSetCursor, &c, setCursor), nil
 	case registry.DeleteCursor:
 		return encoded(e, numDeleteCursor, &c, deleteCursor), nil
+	case registry.ForgetCursors:
+		return encoded(e, numForgetCursors, &c, forgetCursors), nil
 	case registry.SetSettings:
 		return encoded(e, numSetSettings, &c, setSettings), nil
 	case registry.JoinNode:
@@ -125,6 +128,8 @@ func decodeCommand(number uint64, body []byte) (registry.Command, error) {
 		return decoded(body, openSession)
 	case numRequests:
 		return decoded(body, requests)
+	case numForgetCursors:
+		return decoded(body, forgetCursors)
 	}
 	return nil, fmt.Errorf("command number %d is unknown: written by a newer release", number)
 }
@@ -219,6 +224,8 @@ func deleteCursor(w *walk, c *registry.DeleteCursor) {
 	text(w, 2, &c.Key)
 	text(w, 3, &c.By)
 }
+
+func forgetCursors(w *walk, c *registry.ForgetCursors) { text(w, 1, &c.By) }
 
 func setSettings(w *walk, c *registry.SetSettings) {
 	message(w, 1, &c.Change, settingsChange)

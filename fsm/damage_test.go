@@ -137,7 +137,7 @@ func TestUnknownEntries(t *testing.T) {
 		{"version 2", "version", with([]byte{2}, head[1:], body)},
 		{"nothing but a CRC", "version", nil},
 		{"command 0", "command number 0 is unknown", with(number(0), body, nil)},
-		{"command 20", "command number 20 is unknown", with(number(20), body, nil)},
+		{"command 21", "command number 21 is unknown", with(number(21), body, nil)},
 		{"a request where there was none", "field 1: field 6 is unknown", with(number(7), nil, field(1, protowire.BytesType, 2, 0x30, 1))},
 		{"a huge command", "is unknown", with(number(1<<63), body, nil)},
 		{"a cut head", "head", []byte{1, 14, 0}},

@@ -24,6 +24,7 @@ func commands() []registry.Command {
 		registry.RoundRobin{},
 		registry.SetCursor{},
 		registry.DeleteCursor{},
+		registry.ForgetCursors{},
 		registry.SetSettings{},
 		registry.JoinNode{},
 		registry.LeaveNode{},

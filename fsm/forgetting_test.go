@@ -26,3 +26,17 @@ func TestAReportThatForgetsHasANumberOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+// TestARestoredMachineForgetsTheSameCursors, to the byte.
+func TestARestoredMachineForgetsTheSameCursors(t *testing.T) {
+	m := told(t)
+	other := restored(t, bytesOf(t, m))
+	late := fsm.Entry{Clock: registry.Millis(m.At().Index)*10 + registry.CursorRetention, Command: registry.ForgetCursors{By: "r1"}}
+	e := entry(t, uint64(m.At().Index)+1, late)
+	for _, m := range []*fsm.Machine{m, other} {
+		if o := m.Apply(e).(*fsm.Outcome); o.Err != nil || !o.Result.Changed {
+			t.Errorf("forgetting cursors: %+v", o)
+		}
+	}
+	same(t, "after cursors were forgotten", bytesOf(t, m), bytesOf(t, other))
+}

@@ -246,6 +246,7 @@ func drawRest(t *rapid.T) registry.Command {
 		registry.SetSettings{Change: registry.SettingsChange{Assignment: &zeek, NodeTypes: &types}},
 		registry.SetCursor{Pool: poolName(t), Key: "k", Next: rapid.IntRange(0, 3).Draw(t, "next")},
 		registry.DeleteCursor{Pool: poolName(t), Key: "k"},
+		registry.ForgetCursors{By: "r1"},
 		registry.OpenSession{ID: sessionID("4")},
 		registry.OpenSession{ID: sessionID("5")},
 	}).Draw(t, "rest")

@@ -21,6 +21,8 @@ func (s *State) Apply(at Stamp, cmd Command) (Result, error) {
 		return s.setCursor(c)
 	case DeleteCursor:
 		return s.deleteCursor(c)
+	case ForgetCursors:
+		return s.forgetCursors(), nil
 	case OpenSession:
 		return s.openSession(c), nil
 	}

@@ -29,6 +29,8 @@ func Check(cmd Command) error {
 		return c.check()
 	case DeleteCursor:
 		return firstError(c.Pool.Validate(), validateRRKey(c.Key), validateBy(c.By))
+	case ForgetCursors:
+		return c.By.Validate()
 	case SetSettings:
 		return c.check()
 	case JoinNode:

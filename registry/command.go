@@ -100,6 +100,12 @@ type DeleteCursor struct {
 	By   string
 }
 
+// ForgetCursors removes cursors that have not been used for longer than
+// CursorRetention, those unused for longest first, and ForgetMax at most.
+// Which these are is found when it is applied: so one that was used in the meantime
+// stays. A leader proposes it when State.CursorsDue says that there are some.
+type ForgetCursors struct{ By ReplicaName }
+
 // SetSettings changes the settings that Change names and leaves the others.
 type SetSettings struct {
 	Change SettingsChange
@@ -183,6 +189,7 @@ func (RebalancePools) command() {}
 func (RoundRobin) command()     {}
 func (SetCursor) command()      {}
 func (DeleteCursor) command()   {}
+func (ForgetCursors) command()  {}
 func (SetSettings) command()    {}
 func (JoinNode) command()       {}
 func (LeaveNode) command()      {}

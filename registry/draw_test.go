@@ -135,7 +135,7 @@ func (w *world) drawSettings() registry.Command {
 }
 
 func (w *world) drawCommand() registry.Command {
-	switch k := rapid.IntRange(0, 19).Draw(w.T, "kind"); {
+	switch k := rapid.IntRange(0, 20).Draw(w.T, "kind"); {
 	case k < 4:
 		return registry.RegisterPool{
 			Spec: drawSpec(w.T), Replace: rapid.Bool().Draw(w.T, "replace"),
@@ -155,6 +155,8 @@ func (w *world) drawCommand() registry.Command {
 		return w.drawSettings()
 	case k < 19:
 		return registry.DeleteCursor{Pool: drawPoolName(w.T), Key: "k"}
+	case k < 20:
+		return registry.ForgetCursors{By: "r1"}
 	}
 	return registry.RebalancePools{}
 }

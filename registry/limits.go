@@ -37,6 +37,7 @@ const (
 	WaitingMax      = 8_192    // round-robin requests that one replica holds unanswered
 	WaitingBytesMax = 16 << 20 // of log, that their turns take
 	LivenessMax     = 1_024    // changes of one ReportLiveness
+	ForgetMax       = 1_024    // cursors of one ForgetCursors; with another number it is another command
 	SuspectsMax     = 1_024    // lives about which replicas are asked at once,
 	ProbesMax       = 64       // and those of them that are called directly
 	BrokenMax       = 1_024    // broken connections of agents that one replica has not looked at

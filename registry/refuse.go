@@ -21,7 +21,7 @@ func (v *View) Refuses(cmd Command) error {
 		return err
 	}
 	switch c := cmd.(type) {
-	case TermStart, RebalancePools, ReportLiveness, OpenSession, SetCursor, DeleteCursor: // Nothing refuses these here.
+	case TermStart, RebalancePools, ReportLiveness, OpenSession, SetCursor, DeleteCursor, ForgetCursors: // Nothing refuses these here.
 		return nil
 	case RoundRobin:
 		return v.refusesTurns(c)

@@ -187,6 +187,8 @@ func (l line) command(s *story) registry.Command {
 		return registry.SetCursor{Pool: pool, Key: l.word(1), Next: atoi(s, l.named["next"]), By: by}
 	case "delete-cursor":
 		return registry.DeleteCursor{Pool: pool, Key: l.word(1), By: by}
+	case "forget-cursors":
+		return registry.ForgetCursors{By: "r1"}
 	case "set":
 		return registry.SetSettings{Change: l.change(s), By: by}
 	case "join":

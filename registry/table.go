@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -100,6 +101,19 @@ func (t *table[K, V]) update(f func(V) V) {
 		values := t.own(i)
 		for key, v := range values { // any order
 			values[key] = f(v)
+		}
+	}
+}
+
+// all gives every key and its value, in any order.
+func (t *table[K, V]) all() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, p := range t.parts {
+			for key, v := range p.values { // any order
+				if !yield(key, v) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 
@@ -11,17 +12,20 @@ import (
 
 // cursors is round robin once more: per pool and key an index, and every answer
 // by walking on one member at a time.
-type cursors map[registry.PoolName]map[string]int
+type cursors map[registry.PoolName]map[string]place
+
+// place is where a rotation stands, and the log clock of its last use.
+type place struct {
+	at   int
+	used registry.Millis
+}
 
 // next gives one answer, empty if nobody is eligible.
-func (c cursors) next(p registry.PoolInfo, key string) string {
+func (c cursors) next(p registry.PoolInfo, key string, now registry.Millis) string {
 	for i := range p.Members {
-		at := (c[p.Spec.Name][key] + i) % len(p.Members)
+		at := (c[p.Spec.Name][key].at + i) % len(p.Members)
 		if p.Members[at].Eligible {
-			if c[p.Spec.Name] == nil {
-				c[p.Spec.Name] = make(map[string]int)
-			}
-			c[p.Spec.Name][key] = (at + 1) % len(p.Members)
+			c.put(p.Spec.Name, key, place{(at + 1) % len(p.Members), now})
 			return p.Members[at].Topic
 		}
 	}
@@ -37,11 +41,11 @@ func (c cursors) follow(before, after map[registry.PoolName]registry.PoolInfo) {
 			continue
 		}
 		was, names := memberNames(before[pool]), memberNames(is)
-		for key, at := range keys {
-			keys[key] = 0
+		for key, old := range keys {
+			keys[key] = place{0, old.used}
 			for i := range was {
-				if now := slices.Index(names, was[(at+i)%len(was)]); now >= 0 {
-					keys[key] = now
+				if now := slices.Index(names, was[(old.at+i)%len(was)]); now >= 0 {
+					keys[key] = place{now, old.used}
 					break
 				}
 			}
@@ -54,7 +58,7 @@ func (c cursors) turn(w *world, view map[registry.PoolName]registry.PoolInfo, t 
 	if t.LogID != "" {
 		s := w.state.Settings()
 		if answer := ""; s.EnableRoundRobinLogging {
-			if answer = c.next(view["logger"], registry.RoundRobinLogKey); answer != "" {
+			if answer = c.next(view["logger"], registry.RoundRobinLogKey, w.at.Clock); answer != "" {
 				return []string{answer}
 			}
 		}
@@ -62,7 +66,7 @@ func (c cursors) turn(w *world, view map[registry.PoolName]registry.PoolInfo, t 
 	}
 	var answers []string
 	for range t.Count {
-		if answer := c.next(view[t.Pool], t.Key); answer != "" {
+		if answer := c.next(view[t.Pool], t.Key, w.at.Clock); answer != "" {
 			answers = append(answers, answer)
 		}
 	}
@@ -72,10 +76,10 @@ func (c cursors) turn(w *world, view map[registry.PoolName]registry.PoolInfo, t 
 // known gives the twin's cursors as the state lists them.
 func (c cursors) known(pool registry.PoolInfo) []registry.Cursor {
 	list := []registry.Cursor{}
-	for key, at := range c[pool.Spec.Name] {
-		cursor := registry.Cursor{Key: key, Next: at}
-		if at < len(pool.Members) {
-			cursor.Node = pool.Members[at].Name
+	for key, is := range c[pool.Spec.Name] {
+		cursor := registry.Cursor{Key: key, Next: is.at}
+		if is.at < len(pool.Members) {
+			cursor.Node = pool.Members[is.at].Name
 		}
 		list = append(list, cursor)
 	}
@@ -88,7 +92,7 @@ func (c cursors) known(pool registry.PoolInfo) []registry.Cursor {
 	return list
 }
 
-// Whatever happens to pools and nodes, turns are those of the twin; so n
+// Whatever happens to pools, nodes and cursors, turns are those of the twin; so n
 // answers at once are n calls, a dead member costs no turn, and a cursor stays
 // on its node.
 func TestTurnsAreTheTwins(t *testing.T) {
@@ -98,6 +102,9 @@ func TestTurnsAreTheTwins(t *testing.T) {
 		for range rapid.IntRange(1, 50).Draw(t, "commands") {
 			before := w.view()
 			cmd := w.drawCommand()
+			if _, forgets := cmd.(registry.ForgetCursors); forgets {
+				w.at.Clock += rapid.SampledFrom([]registry.Millis{0, registry.CursorRetention / 3, registry.CursorRetention}).Draw(t, "passed")
+			}
 			res, err := w.apply(cmd)
 			after := w.view()
 			twin.follow(before, after)
@@ -105,13 +112,15 @@ func TestTurnsAreTheTwins(t *testing.T) {
 			case registry.RoundRobin:
 				twin.compare(w, after, c, res)
 			case registry.SetCursor:
-				if err == nil {
-					twin.put(c.Pool, c.Key, c.Next)
+				if err == nil && res.Changed {
+					twin.put(c.Pool, c.Key, place{c.Next, w.at.Clock})
 				}
 			case registry.DeleteCursor:
 				if err == nil {
 					delete(twin[c.Pool], c.Key)
 				}
+			case registry.ForgetCursors:
+				twin.forget(w.at.Clock)
 			}
 			for name, pool := range after {
 				got, _ := w.state.Cursors(name)
@@ -121,11 +130,17 @@ func TestTurnsAreTheTwins(t *testing.T) {
 	})
 }
 
-func (c cursors) put(pool registry.PoolName, key string, next int) {
+func (c cursors) put(pool registry.PoolName, key string, is place) {
 	if c[pool] == nil {
-		c[pool] = make(map[string]int)
+		c[pool] = make(map[string]place)
 	}
-	c[pool][key] = next
+	c[pool][key] = is
+}
+
+func (c cursors) forget(now registry.Millis) {
+	for _, keys := range c {
+		maps.DeleteFunc(keys, func(_ string, is place) bool { return now-is.used > registry.CursorRetention })
+	}
 }
 
 func (c cursors) compare(w *world, view map[registry.PoolName]registry.PoolInfo, cmd registry.RoundRobin, res registry.Result) {
