@@ -110,7 +110,8 @@
 //
 // Who has failed or left for longer than the settings keep it is forgotten, unless it
 // is static or drains. The leader's log clock says how long that is: while nothing is
-// written the state's stands still.
+// written the state's stands still. So are cursors that nobody has used for too long,
+// some at a time.
 //
 // Lost: the leader probing alone (one bad link, and a node fails that all others
 // reach); failing for the broken connection alone (so would every node, when a

@@ -96,3 +96,11 @@ func (r *Replica) HasHeard(name registry.ReplicaName) (ready bool) {
 	}
 	return ready
 }
+
+// Age lets a test have the log clock of a leader run ahead, and the reconciler look.
+func (r *Replica) Age(by registry.Millis) {
+	r.lead.mu.Lock()
+	r.lead.mu.base += by
+	r.lead.mu.Unlock()
+	r.lead.poke()
+}

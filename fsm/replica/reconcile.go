@@ -12,12 +12,17 @@ import (
 // to a half is added at random.
 const reconcileEvery = 10 * time.Second
 
+// cursorsEvery is how often the leader looks for unused cursors at most, on the log
+// clock.
+const cursorsEvery = registry.Millis(60_000)
+
 // reconcile makes the log follow what gossip shows and the book says, for as
 // long as the leadership seq lasts. One goroutine, on the leader alone; it
 // compares whole states, so that being woken once too little costs one period.
 func (r *Replica) reconcile(seq uint64) {
 	l := look{began: time.Now()}
-	r.lead.takeThaws() // those of an earlier leadership
+	var due registry.Millis // when to look for cursors to forget, on the log clock
+	r.lead.takeThaws()      // those of an earlier leadership
 	defer r.lead.tell(look{})
 	for r.leads(seq) {
 		wake := r.foundOrMoved()
@@ -35,7 +40,8 @@ func (r *Replica) reconcile(seq uint64) {
 			l.said = r.ask(d.Suspects)
 			continue
 		}
-		r.awaitWake(l.began, d.Wake, wake)
+		due = r.forgetCursors(due)
+		r.awaitWake(l.began, d.Wake, wake || due <= r.lead.clock())
 	}
 }
 
@@ -129,6 +135,23 @@ func shows(view *registry.View, c registry.Liveness, index registry.Index) bool 
 		return err != nil
 	}
 	return err == nil && n.Since == index
+}
+
+// forgetCursors has cursors forgotten that have not been used for too long, and gives
+// when to look again: at once after some were due, for there may be more. The state
+// stands still while all cursors are looked at; so otherwise that is not before one
+// can be due, and once cursorsEvery.
+func (r *Replica) forgetCursors(due registry.Millis) registry.Millis {
+	clock := r.lead.clock()
+	if clock < due {
+		return due
+	}
+	r.machine.State(func(s *registry.State) { due = s.CursorsDue() })
+	if clock < due {
+		return max(due, clock+cursorsEvery)
+	}
+	r.settle(registry.ForgetCursors{By: r.opts.Name})
+	return due
 }
 
 // foundOrMoved commits the cluster's first command, and where replicas have
