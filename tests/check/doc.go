@@ -19,6 +19,8 @@
 //     calls that a naive model of a rotation explains (see [Facts.Linearizable]);
 //   - the turns in the log are those that were answered and some of those whose
 //     outcome is unknown (see [Facts.Cursors]);
+//   - what is forgotten of the cursors is what nobody has used for as long as they are
+//     kept, by the turns in the log (see [Replay]);
 //   - what its caller was told had failed is not in the log: a request, and a
 //     change that a mark of its caller's tells from all others, such as the reason
 //     of a drain (of one whose mark another has, too, nothing can be said);

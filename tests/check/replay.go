@@ -14,7 +14,7 @@ type Facts struct {
 	Starts []Start
 	// Epochs are those of each pool, in order.
 	Epochs map[registry.PoolName][]Epoch
-	// rewound are the cursors that a command has set or deleted.
+	// rewound are the cursors that a command has set, deleted or forgotten.
 	rewound map[cursor]bool
 	// moved finds the turn of a request that moved its cursor.
 	moved map[request]int
@@ -84,7 +84,7 @@ func Replay(log Log, ops []Operation) (*Facts, []Violation) {
 			commands: map[string]wrote{}, stamps: map[registry.Index]registry.Millis{},
 			entries: map[int]registry.Index{},
 		},
-		at: map[registry.Index][]*Operation{},
+		at: map[registry.Index][]*Operation{}, used: uses{},
 	}
 	r.machine = fsm.NewMachine(func(err error) { r.faults.add("log", "%v", err) })
 	r.expect(log, ops)
@@ -108,6 +108,7 @@ type replay struct {
 	machine *fsm.Machine
 	pools   pools
 	clock   logClock
+	used    uses
 	at      map[registry.Index][]*Operation
 	taken   []Taken // of the entry under way
 	spent   map[cursor]map[registry.Answer]int
@@ -145,6 +146,7 @@ func (r *replay) apply(e *Entry) bool {
 	r.command = decoded.Command
 	out := r.machine.Apply(&raft.Log{Index: uint64(e.Index), Term: uint64(e.Term), Type: raft.LogCommand, Data: e.Data}).(*fsm.Outcome)
 	r.clocked(&decoded)
+	r.used.note(decoded.Command, out, r.clock.highest)
 	switch c := decoded.Command.(type) {
 	case registry.TermStart:
 		r.Starts = append(r.Starts, Start{Position: e.Position, Leader: c.Leader, Wall: decoded.Wall})
@@ -156,6 +158,8 @@ func (r *replay) apply(e *Entry) bool {
 	case registry.DeleteCursor:
 		r.rewound[cursor{c.Pool, c.Key}] = true
 		r.wrote(c, out)
+	case registry.ForgetCursors:
+		r.forget()
 	case registry.OpenSession:
 	default:
 		r.wrote(c, out)
@@ -175,6 +179,9 @@ func (r *replay) take(e *Entry, c *registry.RoundRobin, out *fsm.Outcome) {
 	}
 	for i := range c.Turns {
 		t := Taken{Position: e.Position, Turn: c.Turns[i], Result: out.Result.Turns[i]}
+		if t.Moved() {
+			r.used[t.cursor()] = r.clock.highest
+		}
 		if id := t.request(); id != (request{}) && t.Moved() {
 			if before, known := r.moved[id]; known {
 				r.faults.add("cursor", "request %.8s/%d moved %s at %d and again at %d", id.session, id.serial, t.cursor(), r.Turns[before].Index, e.Index)
