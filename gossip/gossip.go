@@ -128,7 +128,7 @@ func (g *Gossip) listen(ctx context.Context, logger *log.Logger) (memberlist.Tra
 	if err != nil {
 		return nil, 0, err
 	}
-	ip, err := resolveHost(ctx, host)
+	ip, err := ResolveHost(ctx, host)
 	if err != nil {
 		return nil, 0, fmt.Errorf("bind address %s: %w", g.cfg.Bind, err)
 	}
@@ -148,7 +148,7 @@ func (g *Gossip) setAdvertise(ctx context.Context, c *memberlist.Config, bound i
 	if err != nil {
 		return err
 	}
-	ip, err := resolveHost(ctx, host)
+	ip, err := ResolveHost(ctx, host)
 	if err != nil {
 		return fmt.Errorf("advertised address %s: %w", g.cfg.Advertise, err)
 	}
@@ -156,9 +156,10 @@ func (g *Gossip) setAdvertise(ctx context.Context, c *memberlist.Config, bound i
 	return nil
 }
 
-// resolveHost gives at least one address. memberlist is never given a name: it
-// binds everything when it cannot read one, and asks DNS without a deadline.
-func resolveHost(ctx context.Context, host string) ([]netip.Addr, error) {
+// ResolveHost gives at least one address, or says within 2 s why there is none.
+// memberlist is never given a name: it binds everything when it cannot read one,
+// and asks DNS without a deadline.
+func ResolveHost(ctx context.Context, host string) ([]netip.Addr, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{ip.Unmap()}, nil
 	}

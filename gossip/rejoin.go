@@ -144,7 +144,7 @@ func resolveAddr(ctx context.Context, addr string) ([]netip.AddrPort, error) {
 	if err != nil {
 		return nil, err
 	}
-	ips, err := resolveHost(ctx, host)
+	ips, err := ResolveHost(ctx, host)
 	if err != nil {
 		return nil, err
 	}

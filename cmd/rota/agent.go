@@ -2,10 +2,12 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +77,19 @@ func (o *agentOptions) endpoints() []endpoint {
 		{flag: "--gossip", value: o.gossip},
 		{flag: "--advertise", value: o.advertise, hostOnly: true},
 	}
+}
+
+// resolve is an error when the advertised host is a name that nobody knows: gossip
+// would not start.
+func (o *agentOptions) resolve(ctx context.Context) error {
+	if o.advertise == "" {
+		return nil
+	}
+	host, err := endpoint{value: o.advertise, hostOnly: true}.host()
+	if err == nil {
+		_, err = gossip.ResolveHost(ctx, strings.Trim(host, "[]"))
+	}
+	return prefixed("--advertise", err)
 }
 
 // prefixed names the flag that an error is about.

@@ -23,15 +23,18 @@ const (
 
 // attach joins the registry and then the gossip. The gossip's port is held
 // until the moment gossip binds it, so that the address that the registry is
-// told is the right one.
+// told is the right one. It is one life, whichever port it gets.
 func (g *agent) attach(ctx context.Context) error {
+	if err := g.options.resolve(ctx); err != nil {
+		return err
+	}
+	g.life.Boot = newBootID()
 	for attempt := 1; ; attempt++ {
 		port, err := reservePort(g.options.gossip)
 		if err != nil {
 			return prefixed("--gossip", err)
 		}
 		g.life.Address = port.advertised(g.options.advertise)
-		g.life.Boot = newBootID()
 		err = g.join(ctx)
 		port.release()
 		if err == nil {
@@ -61,7 +64,12 @@ func (g *agent) join(ctx context.Context) error {
 // joinOnce asks once, and keeps what it is told.
 func (g *agent) joinOnce(ctx context.Context) error {
 	admission, err := g.client.Join(ctx, g.life)
-	g.mayBeIn = g.mayBeIn || err == nil || errors.Is(err, registry.ErrOutcomeUnknown)
+	switch {
+	case err == nil || errors.Is(err, registry.ErrOutcomeUnknown):
+		g.mayBeIn = true
+	case final(err):
+		g.mayBeIn = false
+	}
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,8 @@ type agent struct {
 	// seen is the index of the last answer of this cluster: a replica that
 	// trails it might still have a former life on record.
 	seen registry.Index
-	// mayBeIn says that a join was committed, or may have been.
+	// mayBeIn says that this life's join was committed, or may have been, and
+	// that it has not ended in the registry since.
 	mayBeIn bool
 
 	// lonelySince is when the last replica was in view, lonelyPause how long
@@ -84,16 +85,12 @@ func (g *agent) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
 	if err := g.attach(ctx); err != nil {
-		return g.giveUp(ctx, err)
+		return g.end(ctx, err)
 	}
 	g.log.Info("node is in the registry", "node", g.life.Name, "type", g.life.Type,
 		"gossip", g.life.Address, "boot", g.life.Boot, "cluster", g.cluster)
 	defer g.attend()()
-	if err := g.watch(ctx); err != nil {
-		return err
-	}
-	g.sayGoodbye()
-	return nil
+	return g.end(ctx, g.watch(ctx))
 }
 
 // attend begins to attend a replica, until stop is called: after the goodbye, so
@@ -111,16 +108,16 @@ func (g *agent) attend() (stop func()) {
 	}
 }
 
-// giveUp makes a stop of an interrupted start: a join that was under way may
-// have been committed, and is taken back.
-func (g *agent) giveUp(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
+// end takes back a join that was committed, or may have been, whatever ends the
+// agent: nobody shows any more that the node lives. To be told to stop is no error.
+func (g *agent) end(ctx context.Context, err error) error {
 	if g.mayBeIn {
 		g.sayGoodbye()
 	}
-	return nil
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func (g *agent) close() error {
@@ -181,9 +178,11 @@ func (g *agent) look(ctx context.Context) error {
 		g.silence.note(g.servers, err)
 		return nil
 	case record.Boot != g.life.Boot:
+		g.mayBeIn = false
 		return fmt.Errorf("node %q is another process's now, at %s: the one at %s ends; if both shall live, give them different names",
 			g.life.Name, record.Address, g.life.Address)
 	case record.State == registry.Left:
+		g.mayBeIn = false
 		return fmt.Errorf("node %q has left as %s, which is final: start the agent again", g.life.Name, g.life.Boot)
 	}
 	g.silence.end()
