@@ -134,7 +134,9 @@ func (c UnregisterPool) check() error {
 	return firstError(c.Name.Validate(), validateBy(c.By))
 }
 
-// check holds for a spec as it is given, perhaps without a name or a topic.
+// check holds for a spec as it is given, perhaps without a name or a topic. Of a
+// name that is left out it refuses what no separator makes right: which one there
+// is only the settings tell.
 func (s Spec) check() error {
 	if s.Name == "" && s.Topic == "" {
 		return Errorf(Invalid, "pool has neither name nor topic: give at least one of them")
@@ -146,6 +148,9 @@ func (s Spec) check() error {
 	}
 	if s.Name == "" {
 		s.Name = lastSegment(s.Topic, "/")
+		if dotted := lastSegment(s.Topic, "."); s.Name.Validate() != nil && dotted.Validate() == nil {
+			s.Name = dotted
+		}
 	}
 	if err := s.Name.Validate(); err != nil {
 		return err
@@ -173,14 +178,14 @@ func (s Spec) checkRules() error {
 	return nil
 }
 
-// resolve fills in the name or the topic that was left out.
-func (s Spec) resolve(prefix Topic, separator string) Spec {
+// Resolve fills in the name or the topic that was left out, as Apply does.
+func (v *View) Resolve(s Spec) Spec {
 	s = s.clone()
 	if s.Name == "" {
-		s.Name = lastSegment(s.Topic, separator)
+		s.Name = lastSegment(s.Topic, v.settings.TopicSeparator)
 	}
 	if s.Topic == "" {
-		s.Topic = prefix + Topic(s.Name)
+		s.Topic = v.settings.PoolTopicPrefix + Topic(s.Name)
 	}
 	return s
 }

@@ -3,7 +3,7 @@ package registry
 import "slices"
 
 func (d *draft) registerPool(c RegisterPool) (bool, error) {
-	spec := c.Spec.resolve(d.settings.PoolTopicPrefix, d.settings.TopicSeparator)
+	spec := d.Resolve(c.Spec)
 	if err := d.admitSpec(spec); err != nil {
 		return false, err
 	}

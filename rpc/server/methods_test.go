@@ -88,6 +88,25 @@ func TestPools(t *testing.T) {
 	})
 }
 
+// A topic alone names the pool by its last segment, as the settings separate them.
+func TestPoolsByTopicAlone(t *testing.T) {
+	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
+		long := strings.Repeat("x", registry.NameMax) + "." + strings.Repeat("y", 80-registry.NameMax-1)
+		spec := func(topic string) *rotav1.RegisterPoolRequest {
+			return &rotav1.RegisterPoolRequest{Spec: &rotav1.PoolSpec{Topic: topic, NodeType: "proxy"}}
+		}
+		fails(t, registry.Invalid, a.RegisterPool, spec(long))
+		call(t, a.SetSettings, &rotav1.SetSettingsRequest{Settings: &rotav1.Settings{TopicSeparator: proto.String(".")}})
+		for topic, name := range map[string]string{"t.p": "p", "t/q": "q", "t/u.v": "v", long: long[registry.NameMax+1:]} {
+			made := call(t, a.RegisterPool, spec(topic))
+			if made.GetPool().GetSpec().GetName() != name || !made.GetChanged() {
+				t.Errorf("%s registered %+v, want pool %s", topic, made, name)
+			}
+		}
+		fails(t, registry.Invalid, a.RegisterPool, spec("t/q."))
+	})
+}
+
 func TestRebalance(t *testing.T) {
 	onEveryProtocol(t, func(t *testing.T, m *memory, a api) {
 		spec := &rotav1.PoolSpec{Name: "one", NodeType: "proxy", MaxNodes: proto.Uint32(1)}

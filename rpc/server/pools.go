@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"strings"
 
 	"connectrpc.com/connect"
 
@@ -31,7 +30,7 @@ func (s registryService) RegisterPool(ctx context.Context, r *connect.Request[ro
 	}
 	response := &rotav1.RegisterPoolResponse{Changed: result.Changed, ServedBy: s.servedBy}
 	made, err := s.readBack(ctx, position, func(view *registry.View) error {
-		pool, err := view.Pool(specName(spec))
+		pool, err := view.Pool(view.Resolve(spec).Name)
 		if err == nil {
 			response.Pool = wire.ToPool(pool)
 		}
@@ -39,15 +38,6 @@ func (s registryService) RegisterPool(ctx context.Context, r *connect.Request[ro
 	})
 	response.Index, response.Term = made.index, made.term
 	return reply(response, err)
-}
-
-// specName is the name that a pool of this spec goes by: a spec without one
-// takes the last segment of its topic.
-func specName(spec registry.Spec) registry.PoolName {
-	if spec.Name != "" {
-		return spec.Name
-	}
-	return registry.PoolName(spec.Topic[strings.LastIndexByte(string(spec.Topic), '/')+1:])
 }
 
 func (s registryService) UnregisterPool(ctx context.Context, r *connect.Request[rotav1.UnregisterPoolRequest]) (*connect.Response[rotav1.UnregisterPoolResponse], error) {
