@@ -37,7 +37,7 @@ func (s *Server) watchPage(w http.ResponseWriter, r *http.Request) {
 	}
 	leave, err := s.enter(rotav1connect.RegistryServiceWatchProcedure)
 	if err != nil {
-		plainError(w, err)
+		cannotBegin(w, r, err)
 		return
 	}
 	defer leave()
@@ -111,12 +111,20 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, request *rot
 	case err == nil:
 	case begun:
 		_ = send(errorEvent(err)) // nobody may be there to read it
-	case isBrowser(r) && passes(err):
-		_ = send(fmt.Appendf(nil, "retry: %d\n%s", comeBack.Milliseconds(), errorEvent(err)))
 	default:
-		plainError(w, err)
+		cannotBegin(w, r, err)
 	}
 	return err
+}
+
+// cannotBegin answers instead of a stream; a browser that may come back is told so.
+func cannotBegin(w http.ResponseWriter, r *http.Request, err error) {
+	if !isBrowser(r) || !passes(err) {
+		plainError(w, err)
+		return
+	}
+	beginEvents(w)
+	_, _ = fmt.Fprintf(w, "retry: %d\n%s", comeBack.Milliseconds(), errorEvent(err)) // nobody may be there to read it
 }
 
 // comeBack is when a browser asks again.

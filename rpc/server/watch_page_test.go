@@ -132,13 +132,14 @@ func TestWatchPageEnds(t *testing.T) {
 // stream.
 func TestWatchPageKeepsBrowsers(t *testing.T) {
 	m := withNodes(t)
-	url := listen(t, newServer(t, server.Options{Replica: m})) + "/watch?pool=proxy"
+	s := newServer(t, server.Options{Replica: m})
+	url := listen(t, s) + "/watch?pool=proxy"
 	browser := http.Header{"Accept": {"text/event-stream"}, "Last-Event-Id": {"99999"}}
-	for _, transient := range []error{registry.ErrDeadline, registry.ErrUnavailable, registry.ErrOverloaded} {
-		m.before = func(context.Context, string) error { return transient }
+	told := func(transient error) {
+		t.Helper()
 		p := lines(t, url, browser)
 		if p.StatusCode != http.StatusOK || p.Header.Get("Content-Type") != "text/event-stream" {
-			t.Errorf("%v: %s %s", transient, p.Status, p.Header.Get("Content-Type"))
+			t.Fatalf("%v: %s %s", transient, p.Status, p.Header.Get("Content-Type"))
 		}
 		p.until(t, "retry: 2000")
 		p.until(t, "event: error")
@@ -147,6 +148,16 @@ func TestWatchPageKeepsBrowsers(t *testing.T) {
 		}
 		p.ends(t)
 	}
+	for _, transient := range []error{registry.ErrDeadline, registry.ErrUnavailable, registry.ErrOverloaded} {
+		m.before = func(context.Context, string) error { return transient }
+		told(transient)
+	}
+	giveBack := s.LeaveRoomForWatchers(0)
+	told(registry.ErrOverloaded) // of the server's own
+	if p := lines(t, url, nil); p.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("who is no browser: %s", p.Status)
+	}
+	giveBack()
 	m.before = func(context.Context, string) error { return registry.ErrNotFound }
 	if p := lines(t, url, browser); p.StatusCode != http.StatusNotFound {
 		t.Errorf("of a pool that is not there: %s", p.Status)
