@@ -107,16 +107,12 @@ func (s *Server) attendOverGRPC(around *callInterceptor, n nodeService) grpc.Str
 
 // streamOverGRPC serves a method that answers with a stream.
 func streamOverGRPC[Req any](s *Server, around *callInterceptor, procedure string, serve func(ctx context.Context, request *Req, send func(any) error) error) grpc.StreamDesc {
-	handle := func(stream grpc.ServerStream) (err error) {
+	answer := func(stream grpc.ServerStream, request *Req) (err error) {
 		leave, err := s.enter(procedure)
 		if err != nil {
 			return err
 		}
 		defer leave()
-		request := new(Req)
-		if err := stream.RecvMsg(request); err != nil {
-			return err // in gRPC's words
-		}
 		defer around.settle(procedure, time.Now(), &err)
 		ctx, done := s.untilStopped(stream.Context())
 		defer done()
@@ -126,11 +122,32 @@ func streamOverGRPC[Req any](s *Server, around *callInterceptor, procedure strin
 	}
 	name := procedure[strings.LastIndexByte(procedure, '/')+1:]
 	return grpc.StreamDesc{StreamName: name, ServerStreams: true, Handler: func(_ any, stream grpc.ServerStream) error {
-		if err := handle(stream); err != nil {
+		request := new(Req)
+		if err := s.receive(stream, request); err != nil {
+			return err
+		}
+		if err := answer(stream, request); err != nil {
 			return grpcError(err)
 		}
 		return nil
 	}}
+}
+
+// receive takes a stream's request, for which there is as much time as at the
+// API's port. grpc-go has no deadline for that, and ends it with the handler.
+func (s *Server) receive(stream grpc.ServerStream, request any) error {
+	received := make(chan error, 1)
+	go func() { received <- stream.RecvMsg(request) }()
+	late := time.NewTimer(s.http.ReadTimeout)
+	defer late.Stop()
+	select {
+	case err := <-received:
+		return err // in gRPC's words, as of other bodies that cannot be read
+	case <-s.streams.Done():
+		return grpcError(context.Cause(s.streams))
+	case <-late.C:
+		return grpcError(registry.Errorf(registry.Deadline, "no request came for %v", s.http.ReadTimeout))
+	}
 }
 
 // within gives up on a message that the peer does not take: grpc-go has no

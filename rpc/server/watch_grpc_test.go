@@ -78,6 +78,53 @@ func TestWatcherOverGRPCThatTakesNothingIsCutOff(t *testing.T) {
 	}
 }
 
+// silent opens a stream without a request, which the replica has seen then.
+func silent(t *testing.T, conn *grpc.ClientConn) grpc.ClientStream {
+	t.Helper()
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true}, "/rota.v1.RegistryService/Watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Invoke(t.Context(), "/rota.v1.NodeService/ListNodes", &rotav1.ListNodesRequest{}, new(rotav1.ListNodesResponse)); err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// Who asks for nothing takes no slot, and is cut off like at the other port.
+func TestStreamsWithoutARequestOverGRPC(t *testing.T) {
+	conn, s := dialGRPC(t, server.Options{Replica: withNodes(t)})
+	s.Hurry(time.Second, time.Minute, time.Minute)
+	defer s.LeaveRoomForWatchers(1)()
+	stream := silent(t, conn)
+	if _, err := watchGRPC(t, conn, "proxy")(); err != nil {
+		t.Errorf("there is no room: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stream.RecvMsg(new(rotav1.WatchResponse)) }()
+	select {
+	case err := <-ended:
+		if status.Code(err) != codes.DeadlineExceeded {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it is still waited for")
+	}
+}
+
+func TestShutdownEndsStreamsWithoutARequestOverGRPC(t *testing.T) {
+	conn, s := dialGRPC(t, server.Options{Replica: withNodes(t)})
+	stream := silent(t, conn)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := stream.RecvMsg(new(rotav1.WatchResponse)); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "watch at another") {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
 func TestShutdownEndsStreamsOverGRPC(t *testing.T) {
 	conn, s := dialGRPC(t, server.Options{Replica: withNodes(t)})
 	next := watchGRPC(t, conn, "proxy")
