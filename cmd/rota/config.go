@@ -100,30 +100,18 @@ func fromEnvironment(flags []*pflag.Flag) []error {
 		if !set || value == "" || f.Changed {
 			continue
 		}
-		if err := setFlag(f, splitList(f, value)); err != nil {
+		if err := setFlag(f, []string{value}); err != nil {
 			faults = append(faults, fmt.Errorf("%s=%q: %w", envName(f.Name), value, err))
 		}
 	}
 	return faults
 }
 
-// splitList splits what one string says of a list.
-func splitList(f *pflag.Flag, value string) []string {
-	if _, list := f.Value.(pflag.SliceValue); !list {
-		return []string{value}
-	}
-	parts := strings.Split(value, ",")
-	for i := range parts {
-		parts[i] = strings.TrimSpace(parts[i])
-	}
-	return parts
-}
-
 // setFlag sets a flag as if it had been given. A list is replaced whole, where
 // Set would append from the second time on.
 func setFlag(f *pflag.Flag, values []string) error {
 	if list, ok := f.Value.(pflag.SliceValue); ok {
-		if err := list.Replace(values); err != nil {
+		if err := list.Replace(splitList(values)); err != nil {
 			return fmt.Errorf("want a list for --%s: %w", f.Name, err)
 		}
 	} else if len(values) != 1 {
@@ -133,6 +121,17 @@ func setFlag(f *pflag.Flag, values []string) error {
 	}
 	f.Changed = true
 	return nil
+}
+
+// splitList splits what strings say of a list, as a flag does.
+func splitList(values []string) []string {
+	var parts []string
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			parts = append(parts, strings.TrimSpace(part))
+		}
+	}
+	return parts
 }
 
 // setting is one key of the configuration file.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,6 +98,20 @@ func TestAListIsReplacedWholeAndNeverMixed(t *testing.T) {
 	}
 	if got := value(t, cmd, "replicas"); got != "[127.0.0.1:5,127.0.0.1:6]" {
 		t.Errorf("with flags, too: %s", got)
+	}
+}
+
+// A list may be one string anywhere.
+func TestAListInOneStringIsSplit(t *testing.T) {
+	for _, text := range []string{"replicas: 127.0.0.1:1,127.0.0.1:2\n", "replicas: \"127.0.0.1:1, 127.0.0.1:2\"\n", "replicas: ['127.0.0.1:1,127.0.0.1:2']\n"} {
+		cmd, err := settled(t, minimal("--name", "r1", "--config", writeConfig(t, text))...)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if got, _ := cmd.Flags().GetStringSlice("replicas"); !slices.Equal(got, []string{"127.0.0.1:1", "127.0.0.1:2"}) {
+			t.Errorf("%q gives %q", text, got)
+		}
 	}
 }
 
