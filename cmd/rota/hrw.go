@@ -106,9 +106,12 @@ func (a *app) choose(ctx context.Context, pool *client.Pool, f *hrwFlags, key hr
 }
 
 func (a *app) rank(ctx context.Context, pool *client.Pool, f *hrwFlags, key hrw.Key, opts []client.ReadOption) error {
-	ranking, err := pool.Rank(ctx, key, f.best, opts...)
+	var ranking client.Ranking
+	var err error
 	if f.explain {
 		ranking, err = pool.Explain(ctx, key, opts...)
+	} else {
+		ranking, err = pool.Rank(ctx, key, f.best, opts...)
 	}
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ type solo struct {
 	mu    sync.Mutex
 	state *registry.State
 	index registry.Index
+	reads int // how often it was asked
 	// refuse is what writes and reads fail with, if anything; sessions are
 	// opened all the same, so that it is the turn itself that fails.
 	refuse error
@@ -54,6 +55,7 @@ func (s *solo) Propose(_ context.Context, cmd registry.Command) (registry.Result
 func (s *solo) Read(context.Context, registry.ReadOptions) (*registry.View, registry.ReadInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.reads++
 	if s.refuse != nil {
 		return nil, registry.ReadInfo{}, s.refuse
 	}

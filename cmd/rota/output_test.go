@@ -107,6 +107,13 @@ func TestJSONIsTheAPIsOwn(t *testing.T) {
 	}
 }
 
+func TestExplainAsksOnce(t *testing.T) {
+	f := newFixture(t)
+	if got := f.rota("hrw", "worker", "foobar", "--explain"); got.code != exitOK || f.replica.reads != 1 {
+		t.Errorf("exit code %d after %d reads: %s", got.code, f.replica.reads, got.stderr)
+	}
+}
+
 // decode reads one JSON object and nothing behind it.
 func decode(t *testing.T, text string) map[string]any {
 	t.Helper()
