@@ -148,14 +148,19 @@ func (w *WatchedPool) begin(ctx context.Context, s *stream) error {
 
 // heard looks for the word of a replica that the pool is not there, which is
 // no failure but an event. A replica that has not come as far as this copy
-// would not say it: it waits until it has.
+// would not say it: it waits until it has. One that was asked for the whole pool
+// was not told how far that is, and is not believed: the next is told.
 func (w *WatchedPool) heard(err error) error {
 	coded, wired := wire.FromError(err)
-	if wired && wire.HasDetail(err) && coded.Code == registry.NotFound {
-		w.gap = false
-		s := w.now.Load()
-		w.publish(&snapshot{view: s.view, at: s.at, by: s.by, fresh: w.clock.exact(), refusal: coded, removed: true}, false)
+	if !wired || !wire.HasDetail(err) || coded.Code != registry.NotFound {
+		return err
 	}
+	if w.gap {
+		w.gap = false
+		return registry.Errorf(registry.Unavailable, "it knows no such pool, and may be behind")
+	}
+	s := w.now.Load()
+	w.publish(&snapshot{view: s.view, at: s.at, by: s.by, fresh: w.clock.exact(), refusal: coded, removed: true}, false)
 	return err
 }
 

@@ -298,6 +298,47 @@ func TestAGapIsClosedByTheWholePool(t *testing.T) {
 	})
 }
 
+// After a gap a replica is not asked at the copy's epoch; so one that knows no such
+// pool may be from before it, and is asked again at that epoch.
+func TestAReplicaFromBeforeThePoolRemovesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t)
+		all := e.watchers(toldOf(poolAt(5, "w-1")), "a:1", "b:1")
+		five, six, seven, eight := poolAt(5, "w-1"), poolAt(6, "w-2"), poolAt(7, "w-3"), poolAt(8, "w-4")
+		arrived := make(chan struct{})
+		tell := func(ctx context.Context, send sender, events ...*rotav1.WatchResponse) error {
+			for _, e := range events {
+				if err := send(e); err != nil {
+					return err
+				}
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		script := func(ctx context.Context, asked *rotav1.WatchRequest, send sender) error {
+			if len(all[0].watches())+len(all[1].watches()) == 1 {
+				return tell(ctx, send, event(5), change(five, six), change(seven, eight))
+			}
+			if asked.GetAfterEpoch() == 0 {
+				return wire.ToError(notThere())
+			}
+			select { // a replica that is behind waits
+			case <-arrived:
+				return tell(ctx, send, whole(eight))
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		all[0].script, all[1].script = script, script
+		w := watch(t, e.client(client.Options{}, "a:1", "b:1"))
+		time.Sleep(time.Second)
+		wantOwner(t, w, "w-2", 6)
+		close(arrived)
+		time.Sleep(10 * time.Second)
+		wantOwner(t, w, "w-4", 8)
+	})
+}
+
 // A server that had to drop changes sends the whole pool in their place.
 func TestASlowWatchIsReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
