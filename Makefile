@@ -47,7 +47,7 @@ fuzz: ## Each fuzz target for FUZZTIME (30s)
 mutants: ## Plant known bugs, one at a time, and show which test catches each, about five minutes (ARGS='-only NAME')
 	@$(GO) run ./tests/mutants $(ARGS)
 
-size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, 100 through a bad hour, and 100 deaths, in virtual time; about fifteen minutes
+size: ## 5,000 nodes, 300 of them gossiping on real sockets; then 500, 100 through a bad hour, and 100 deaths, in virtual time; about ten minutes
 	@failed=0; $(GO) test -count=1 -v ./tests/size || failed=1; \
 	GOGC=400 $(GO) test -count=1 -v -timeout 60m -run 'Lost$$|ABadHour|ManyGossip|AKilledAgent' ./tests/sim -args -large || failed=1; \
 	exit $$failed
