@@ -126,9 +126,8 @@ func (r *Replica) handOver(fit func(registry.Greeting) bool) error {
 func (r *Replica) successor(fit func(registry.Greeting) bool) (to registry.Replica, ok bool) {
 	var asked []registry.ReplicaName
 	var apis []string
-	tr := r.network.Load()
 	for _, name := range voters(r.raft.Load()) {
-		if of, known := r.book.lookup(name); known && name != r.opts.Name && tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2) {
+		if of, known := r.book.lookup(name); known && name != r.opts.Name && r.hears(name) {
 			asked, apis = append(asked, name), append(apis, of.API)
 		}
 	}
@@ -149,16 +148,19 @@ func (r *Replica) heir(voters, tried []registry.ReplicaName) (to registry.Replic
 	if heard == nil {
 		return to, false
 	}
-	tr := r.network.Load()
 	return heirOf(r.opts.Name, voters, *heard, func(name registry.ReplicaName) bool {
-		return slices.Contains(tried, name) || !tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2)
+		return slices.Contains(tried, name) || !r.hears(name)
 	})
+}
+
+// hears reports whether a voter has answered this leader's heartbeats lately.
+func (r *Replica) hears(name registry.ReplicaName) bool {
+	return r.network.Load().reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2)
 }
 
 // untried is any other voter that was not tried, one that Raft hears from if there
 // is such.
 func (r *Replica) untried(voters, tried []registry.ReplicaName) (to registry.Replica, ok bool) {
-	tr := r.network.Load()
 	for _, name := range voters {
 		if name == r.opts.Name || slices.Contains(tried, name) {
 			continue
@@ -167,7 +169,7 @@ func (r *Replica) untried(voters, tried []registry.ReplicaName) (to registry.Rep
 		if !known {
 			continue
 		}
-		if tr.reaches(raft.ServerID(name), r.opts.Timings.Heartbeat/2) {
+		if r.hears(name) {
 			return of, true
 		}
 		to, ok = of, true
