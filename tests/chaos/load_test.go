@@ -76,10 +76,10 @@ func startLoad(ctx context.Context, c *cluster, seed uint64) *load {
 	}
 	shared, plain := l.dial(client.Options{Timeout: callTimeout}), l.dial(client.Options{Timeout: callTimeout, WithoutSessions: true})
 	for range libraryCallers {
-		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.library(ctx, id, r, shared, "lib") })
+		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.byClient(ctx, id, r, shared, "lib") })
 	}
 	for range plainCallers {
-		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.library(ctx, id, r, plain, "plain") })
+		spawn(func(ctx context.Context, id int, r *rand.Rand) { l.byClient(ctx, id, r, plain, "plain") })
 	}
 	for i := range c.replicas {
 		one := l.dial(client.Options{Timeout: attemptTimeout}, c.replicas[i].place.api)
@@ -265,9 +265,9 @@ func answered(o *check.Operation, m *rotav1.RrTopicsResponse) {
 	o.ServedBy = registry.ReplicaName(m.GetServedBy())
 }
 
-// library is a caller of the Go library. One call in twenty it cancels at once,
+// byClient is a caller of package client. One call in twenty it cancels at once,
 // mostly in the middle of a batch.
-func (l *load) library(ctx context.Context, id int, r *rand.Rand, c *client.Client, kind string) {
+func (l *load) byClient(ctx context.Context, id int, r *rand.Rand, c *client.Client, kind string) {
 	for rest(ctx, callPause/2+time.Duration(r.Int64N(int64(callPause)))) {
 		o := check.Operation{Client: id, Kind: check.RoundRobin, Pool: "worker", Key: l.key(kind, r, 2), Count: 1 + r.IntN(2), Called: l.now()}
 		patience := callTimeout

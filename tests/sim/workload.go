@@ -78,8 +78,8 @@ func (c *Cluster) Work(mix Mix, seed uint64) *Workload {
 	}
 	c.t.Cleanup(w.Stop)
 	start(mix.Sessions, w.sessionUser())
-	start(mix.Libraries, w.libraryUser(client.Options{}, "library"))
-	start(mix.Plain, w.libraryUser(client.Options{WithoutSessions: true}, "plain"))
+	start(mix.Libraries, w.clientUser(client.Options{}, "library"))
+	start(mix.Plain, w.clientUser(client.Options{WithoutSessions: true}, "plain"))
 	start(mix.Readers, w.reader())
 	start(mix.Writers, w.writer())
 	start(mix.Watchers, w.watcher())
@@ -130,9 +130,9 @@ func (w *Workload) record(o check.Operation, served client.Served, err error) {
 	w.history.Record(o)
 }
 
-// libraryUser takes turns by package client; several goroutines share a client,
+// clientUser takes turns by package client; several goroutines share a client,
 // whose calls go together.
-func (w *Workload) libraryUser(options client.Options, kind string) func(int, *rand.Rand) {
+func (w *Workload) clientUser(options client.Options, kind string) func(int, *rand.Rand) {
 	var shared *Client
 	options.Timeout = callMax
 	if w.mix.Libraries > 0 && kind == "library" || w.mix.Plain > 0 && kind == "plain" {
